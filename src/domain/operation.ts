@@ -1,0 +1,21 @@
+/**
+ * Descriptors: what a service must know of an operation to enqueue it. The plan itself is code in
+ * src/operations, found by name and version; services never import it.
+ */
+
+/**
+ * An aspect of a resource a job needs to itself: `chain:<disk>` for graph changes, `power:<server>` around
+ * start, stop and pivots, `layer:<layer>` for who may put a child on it or merge it. Locks queue, they do not refuse.
+ */
+export type Lock = `chain:${string}` | `power:${string}` | `layer:${string}` | `image:${string}`
+
+export interface Descriptor<I extends object> {
+  readonly name: string
+  readonly version: number
+  /** The resource the job is about, for listing and for 409s. */
+  subject(input: I): { type: 'server' | 'volume' | 'snapshot' | 'image' | 'layer'; id: string }
+  /** Locks that follow from the input alone; a service may add those it reads from the tables. */
+  locks(input: I): Lock[]
+  /** Makes way for any other job that wants one of its locks, and goes on afterwards. */
+  readonly preemptible?: boolean
+}

@@ -1,0 +1,86 @@
+/**
+ * Where a disk's chain is open, or can be opened: the running QEMU, or a storage daemon for a stopped
+ * server's images. One port, one merge path, one adoption. All names follow from ids (domain/names.ts).
+ */
+
+/** A layer as its file is to be opened. Format and backing are said, never probed (SEC-01). */
+export interface LayerFile {
+  readonly layerId: string
+  readonly path: string
+  readonly format: 'qcow2' | 'raw'
+  /** Bytes. */
+  readonly virtualSize: number
+}
+
+/** From top to base. */
+export type Chain = readonly LayerFile[]
+
+export interface BlockNode {
+  readonly node: string
+  readonly driver: string
+  /** Absolute path of the file below it, if one. */
+  readonly file: string | undefined
+  /** Node name of what it is backed by. */
+  readonly backing: string | undefined
+  readonly virtualSize: number
+  /** Bytes allocated on the host. */
+  readonly allocated: number
+}
+
+/** QEMU's block job in QEMU's words. */
+export interface BlockJob {
+  readonly id: string
+  readonly type: string
+  readonly status: string
+  readonly current: number
+  readonly total: number
+  /** Set once concluded with failure. */
+  readonly error: string | undefined
+}
+
+export type Merge =
+  /** Pull: data of the layers between `top` and `base` goes up into `top`; `base` null = down to nothing. */
+  | { readonly kind: 'stream'; readonly top: LayerFile; readonly base: LayerFile | null }
+  /** Commit: `top` (active on `diskId`, or inner) goes down into `base`. */
+  | { readonly kind: 'commit'; readonly active: boolean; readonly top: LayerFile; readonly base: LayerFile }
+
+export interface BlockHost {
+  readonly live: boolean
+  nodes(): Promise<BlockNode[]>
+  /** Format node the device of a disk is on; undefined when there is no such device (always, for a daemon). */
+  topNode(diskId: string): Promise<string | undefined>
+  /** Opens one layer (file node, then format node). `backing` is the node below, or null. Already open: succeeds. */
+  open(layer: LayerFile, backing: string | null): Promise<void>
+  /** Closes format node, then file node. Not open: succeeds. In use: Refused. */
+  close(layerId: string): Promise<void>
+  /** All disks at one instant, all or none: each overlay (opened with backing null) goes on top of its layer. */
+  switchTops(switches: readonly { from: string; to: string }[]): Promise<void>
+  /** Starts or finds the block job `id`. `root` is the top layer of the chain it runs in. */
+  startMerge(id: string, root: LayerFile, merge: Merge, options?: { speed?: number }): Promise<void>
+  blockJob(id: string): Promise<BlockJob | undefined>
+  /** Resolves at `ready`, `concluded` or when the job is gone (undefined: outcome unknown). Rejects when aborted by `signal`. */
+  waitForJob(
+    id: string,
+    options: { signal: AbortSignal; onProgress?: (job: BlockJob) => void; until: 'ready' | 'concluded' },
+  ): Promise<BlockJob | undefined>
+  /** Pivots a ready commit. */
+  completeJob(id: string): Promise<void>
+  /** Ends a job without effect on the graph; of none succeeds. Resolves when it is concluded. */
+  cancelJob(id: string): Promise<void>
+  /** Forgets a concluded job, once its result is in our journal; of none succeeds. */
+  dismissJob(id: string): Promise<void>
+  resize(layerId: string, bytes: number): Promise<void>
+}
+
+/** A storage daemon with one chain open, ended by `release`. */
+export interface OfflineHost extends BlockHost {
+  release(): Promise<void>
+}
+
+export interface OfflineHosts {
+  /**
+   * Starts a storage daemon named after `name` (or adopts the one running under that name) and opens the chain,
+   * base first, writable. Dies with the worker.
+   */
+  open(name: string, chain: Chain): Promise<OfflineHost>
+}

@@ -1,0 +1,37 @@
+/** Layer and image files on the host: made, inspected, copied, removed. Paths are absolute and inside a pool. */
+import type { Chain, LayerFile } from './block.js'
+
+export interface LayerFiles {
+  /**
+   * Writes an empty qcow2 (overlay on `backing`, or blank), O_EXCL, mode 0600, file and directory fsynced.
+   * A file of that name: Refused.
+   */
+  create(layer: LayerFile, backing: LayerFile | null): Promise<void>
+  /** absent; done: a whole qcow2 of this size on this backing file; partial: anything else at that path. */
+  probe(layer: LayerFile, backing: LayerFile | null): Promise<'absent' | 'partial' | 'done'>
+  /** Does the header say what the tables say (backing name and format)? SEC-04. */
+  verify(chain: Chain): Promise<void>
+  exists(path: string): Promise<boolean>
+  /** Unlink; of nothing succeeds. */
+  remove(path: string): Promise<void>
+  /** rename + fsync of the directory; the same file at `to` and none at `from`: succeeds. */
+  rename(from: string, to: string): Promise<void>
+  /** Bytes allocated and length. */
+  stat(path: string): Promise<{ allocated: number; length: number } | undefined>
+  /** Grows a closed qcow2 or raw file. Smaller than now: Refused. */
+  grow(layer: LayerFile, bytes: number): Promise<void>
+  /** Rewrites the backing name in a closed qcow2's header (metadata only). */
+  rebase(layer: LayerFile, backing: LayerFile | null): Promise<void>
+  /** Copies the view of a sealed chain flat into a new qcow2 at `to` (made anew; mode 0600, fsynced). The tool dies with us. */
+  flatten(chain: Chain, to: string, options: { signal: AbortSignal; onProgress?: (fraction: number) => void }): Promise<void>
+  /** MD5 and SHA-512 of a file, hex. */
+  hash(path: string, options: { signal: AbortSignal }): Promise<{ md5: string; sha512: string; size: number }>
+  /** Free bytes of the file system that holds `path`. */
+  free(path: string): Promise<number>
+}
+
+/** What an untrusted file really is, by our own reading of its bytes, before any tool opens it (SEC-03, SEC-07, SEC-08). */
+export interface ImageInspector {
+  /** Throws DomainError invalid with a public sentence when it must not be opened. */
+  inspect(path: string, declared: 'qcow2' | 'raw', limits: { maxVirtualSize: number }): Promise<{ virtualSize: number }>
+}

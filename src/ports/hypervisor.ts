@@ -1,0 +1,75 @@
+/** Guests: launching QEMU, finding it again after any crash, and talking to it. */
+import type { BlockHost, Chain } from './block.js'
+
+export interface GuestDisk {
+  readonly diskId: string
+  /** Shown to the guest as the drive's serial: first 20 characters of the volume's id. */
+  readonly serial: string
+  readonly chain: Chain
+  readonly readonly?: boolean
+}
+
+export interface GuestSpec {
+  readonly serverId: string
+  readonly vcpus: number
+  readonly ramMib: number
+  readonly disks: readonly GuestDisk[]
+  /** Direct boot. */
+  readonly kernel?: { readonly path: string; readonly initrd?: string; readonly cmdline: string }
+}
+
+/** QEMU's run state in its own words, plus ours for a process that does not answer. */
+export type RunState =
+  | 'running'
+  | 'paused'
+  | 'prelaunch'
+  | 'shutdown'
+  | 'io-error'
+  | 'internal-error'
+  | 'inmigrate'
+  | 'postmigrate'
+  | 'other'
+
+export interface Guest {
+  readonly serverId: string
+  readonly blocks: BlockHost
+  runState(): Promise<RunState>
+  /** QMP `cont`. */
+  resume(): Promise<void>
+  /** QMP `stop`. */
+  pause(): Promise<void>
+  reset(): Promise<void>
+  /** ACPI power button. */
+  pressPowerButton(): Promise<void>
+  /** Resolves true at run state `shutdown` or when the process is gone, false after `timeoutMs`. */
+  waitForShutdown(timeoutMs: number, signal?: AbortSignal): Promise<boolean>
+  /** Guest devices by disk id. */
+  devices(): Promise<string[]>
+  /** Chain must be open. Of a device already there: succeeds. */
+  plug(disk: GuestDisk): Promise<void>
+  /** Asks the guest to let go and waits; false: it has not within `timeoutMs` (it may still, later). */
+  unplug(diskId: string, timeoutMs: number): Promise<boolean>
+  /** Clean end: flushes, closes images, exits. Resolves when the process is gone. */
+  quit(): Promise<void>
+}
+
+export interface Hypervisor {
+  /** Starts the guest stopped (-S), in its own session so that it outlives us. Resolves when its monitor answers. Running already: Refused. */
+  launch(spec: GuestSpec): Promise<void>
+  /** Is there a process of this server (pid file, pid and start time)? */
+  isRunning(serverId: string): Promise<boolean>
+  /** The guest, over a cached session; undefined when no process. Unavailable when it does not answer. */
+  find(serverId: string): Promise<Guest | undefined>
+  /** Ends the process whatever its state and removes its sockets; of none succeeds. */
+  kill(serverId: string): Promise<void>
+  /** Server ids with a process on this host. */
+  running(): Promise<string[]>
+  /** Fires when a guest's run state may have changed (shutdown, reset, stop, lost). A hint: the truth is runState(). */
+  onChange(listener: (serverId: string) => void): () => void
+  /** The serial log, newest last; `lines` undefined = all that is kept. */
+  console(serverId: string, lines?: number): Promise<string>
+  /** Removes run directory and log of a deleted server. */
+  forget(serverId: string): Promise<void>
+  /** Closes our sessions; guests go on. */
+  close(): Promise<void>
+}

@@ -1,0 +1,40 @@
+/** What steps work with: ports, and the job's own signals. */
+
+import type { JobProgress } from '../domain/job.js'
+import type { GuestAgent } from '../ports/agent.js'
+import type { OfflineHosts } from '../ports/block.js'
+import type { Clock } from '../ports/clock.js'
+import type { ImageInspector, LayerFiles } from '../ports/files.js'
+import type { Hypervisor } from '../ports/hypervisor.js'
+import type { Database } from '../ports/stores.js'
+
+export interface WorkerPorts {
+  readonly db: Database
+  readonly hypervisor: Hypervisor
+  readonly offlineHosts: OfflineHosts
+  readonly agent: GuestAgent
+  readonly files: LayerFiles
+  readonly inspector: ImageInspector
+  readonly clock: Clock
+  readonly settings: WorkerSettings
+}
+
+export interface WorkerSettings {
+  readonly hostId: string
+  readonly freezeBudgetMs: number
+  readonly maxVirtualSize: number
+  /** How long a guest may take to give up a device. */
+  readonly unplugTimeoutMs: number
+}
+
+export interface Tools extends WorkerPorts {
+  readonly jobId: string
+  /** Aborted when the job must stop at once: the lease is lost or the worker ends. */
+  readonly stop: AbortSignal
+  /** Aborted when someone asked to cancel (before the pivot) or, for preemptible jobs, to make way. */
+  readonly cancel: AbortSignal
+  readonly makeWay: AbortSignal
+  /** Facts for the journal row of the running step. */
+  learn(facts: Readonly<Record<string, unknown>>): void
+  report(progress: Omit<JobProgress, 'updatedAt' | 'rate'>): void
+}
