@@ -1,0 +1,75 @@
+/** The calls a tenant makes in the bench, with a kept-alive connection and a tight poll. */
+import type { Service } from '../support/service.js'
+
+export interface Tenant {
+  createVolume(body: object): Promise<string>
+  /** Milliseconds from the POST to the first GET that says `available`. */
+  snapshot(volumeId: string): Promise<{ id: string; accepted: number; available: number }>
+  /** Milliseconds from the DELETE to the first 404. */
+  deleteSnapshot(id: string): Promise<number>
+  server(): Promise<string>
+  attach(serverId: string, volumeId: string): Promise<void>
+  get(path: string): Promise<Response>
+}
+
+export async function tenantOf(service: Service): Promise<Tenant> {
+  const token = await service.token()
+  const request = async (method: string, path: string, body?: object): Promise<Response> =>
+    await fetch(service.url + path, {
+      method,
+      headers: { 'x-auth-token': token, ...(body ? { 'content-type': 'application/json' } : {}) },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    })
+  const json = async (method: string, path: string, body?: object): Promise<Record<string, Record<string, string>>> => {
+    const response = await request(method, path, body)
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
+    return (await response.json()) as Record<string, Record<string, string>>
+  }
+  const reaches = async (path: string, key: string, wanted: string): Promise<void> => {
+    for (;;) {
+      const status = (await json('GET', path))[key]?.['status'] ?? ''
+      if (status.toLowerCase() === wanted) return
+      if (status.toLowerCase().startsWith('error')) throw new Error(`${path} is in error`)
+    }
+  }
+  return {
+    async createVolume(body) {
+      const id = (await json('POST', '/volume/v3/volumes', { volume: body }))['volume']?.['id'] ?? ''
+      await reaches(`/volume/v3/volumes/${id}`, 'volume', 'available')
+      return id
+    },
+    async snapshot(volumeId) {
+      const start = performance.now()
+      const id = (await json('POST', '/volume/v3/snapshots', { snapshot: { volume_id: volumeId, force: true } }))['snapshot']?.['id'] ?? ''
+      const accepted = performance.now() - start
+      await reaches(`/volume/v3/snapshots/${id}`, 'snapshot', 'available')
+      return { id, accepted, available: performance.now() - start }
+    },
+    async deleteSnapshot(id) {
+      const start = performance.now()
+      await request('DELETE', `/volume/v3/snapshots/${id}`)
+      while ((await request('GET', `/volume/v3/snapshots/${id}`)).status !== 404);
+      return performance.now() - start
+    },
+    async server() {
+      const image = await json('POST', '/image/v2/images', { name: 'blank', disk_format: 'raw', container_format: 'bare' })
+      const imageId = String((image as unknown as { id: string }).id)
+      await fetch(`${service.url}/image/v2/images/${imageId}/file`, {
+        method: 'PUT',
+        headers: { 'x-auth-token': token, 'content-type': 'application/octet-stream' },
+        body: new Uint8Array(1024 * 1024),
+      })
+      const flavors = (await json('GET', '/compute/v2.1/flavors')) as unknown as { flavors: { id: string; name: string }[] }
+      const flavor = flavors.flavors.find((f) => f.name === 'm1.tiny')?.id
+      const body = { server: { name: 'bench', imageRef: imageId, flavorRef: flavor } }
+      const id = (await json('POST', '/compute/v2.1/servers', body))['server']?.['id'] ?? ''
+      await reaches(`/compute/v2.1/servers/${id}`, 'server', 'active')
+      return id
+    },
+    async attach(serverId, volumeId) {
+      await json('POST', `/compute/v2.1/servers/${serverId}/os-volume_attachments`, { volumeAttachment: { volumeId } })
+      await reaches(`/volume/v3/volumes/${volumeId}`, 'volume', 'in-use')
+    },
+    get: async (path) => await request('GET', path),
+  }
+}
