@@ -8,17 +8,20 @@
  * 5. Undo what was started, newest first; undo of nothing succeeds. Past the pivot only forward, with back-off.
  */
 import type { Descriptor } from '../domain/operation.js'
+import type { Micros } from '../domain/time.js'
 import type { Stores } from '../ports/stores.js'
 
 /** absent: apply. running: something of ours is at it: apply adopts and waits. partial: half there. done: record it. */
 export type Observed = 'absent' | 'running' | 'partial' | 'done'
 
+export type Facts = Readonly<Record<string, unknown>>
+
 interface Base<I, T> {
   readonly name: string
   probe(input: I, tools: T): Promise<Observed>
   apply(input: I, tools: T): Promise<void>
-  /** Rows that belong to this step: written in the transaction that records it done. */
-  record?(input: I, stores: Stores): Promise<void>
+  /** Rows that belong to this step: written in the transaction that records it done, from what it learnt. */
+  record?(input: I, stores: Stores, facts: Facts): Promise<void>
   /** A partial effect is continued by `apply`; without this it is undone first. */
   readonly resumes?: true
 }
@@ -55,15 +58,25 @@ export interface Plan<I, T> {
   /** Final statuses when all is done, in the transaction that ends the job. */
   settle(input: I, stores: Stores, journal: Journal): Promise<void>
   /** Final statuses when all was undone. `sentence` is for the user. */
-  abandon(input: I, stores: Stores, failure: { sentence: string; cancelled: boolean }): Promise<void>
+  abandon(input: I, stores: Stores, journal: Journal, failure: Failure): Promise<void>
 }
 
-/** What `settle` may read of the journal: facts by step or guard name. */
+export interface Failure {
+  readonly sentence: string
+  readonly cancelled: boolean
+}
+
+/** What `settle` and `abandon` may read of the job: who asked, when it is, and facts by step or guard name. */
 export interface Journal {
+  readonly jobId: string
+  readonly hostId: string
   readonly requestId: string
   readonly userId: string
   readonly projectId: string
-  facts(name: string): Readonly<Record<string, unknown>>
+  readonly now: Micros
+  facts(name: string): Facts
+  /** Ends the job as failed although it went all the way: what was promised was not reached. */
+  fail(sentence: string): void
   /** Was the step's effect found after a crash, rather than seen to happen? */
   recovered(name: string): boolean
 }

@@ -7,6 +7,7 @@ import type { Clock } from '../ports/clock.js'
 import type { ImageInspector, LayerFiles } from '../ports/files.js'
 import type { Hypervisor } from '../ports/hypervisor.js'
 import type { Database } from '../ports/stores.js'
+import type { Forward, Guard, Pivot, Plan, Undoable } from './step.js'
 
 export interface WorkerPorts {
   readonly db: Database
@@ -27,14 +28,25 @@ export interface WorkerSettings {
   readonly unplugTimeoutMs: number
 }
 
-export interface Tools extends WorkerPorts {
-  readonly jobId: string
+export interface JobSignals {
   /** Aborted when the job must stop at once: the lease is lost or the worker ends. */
   readonly stop: AbortSignal
-  /** Aborted when someone asked to cancel (before the pivot) or, for preemptible jobs, to make way. */
+  /** Aborted when someone asked to cancel (before the pivot). */
   readonly cancel: AbortSignal
+  /** Aborted when a preemptible job is to make way. */
   readonly makeWay: AbortSignal
-  /** Facts for the journal row of the running step. */
-  learn(facts: Readonly<Record<string, unknown>>): void
   report(progress: Omit<JobProgress, 'updatedAt' | 'rate'>): void
 }
+
+export interface Tools extends WorkerPorts, JobSignals {
+  readonly jobId: string
+  /** Facts for the journal row of the running step. */
+  learn(facts: Readonly<Record<string, unknown>>): void
+}
+
+/** Bricks are closed over what they work on; the input parameter of the protocol stays unused. */
+export type UndoableBrick = Undoable<object, Tools>
+export type PivotBrick = Pivot<object, Tools>
+export type ForwardBrick = Forward<object, Tools>
+export type GuardBrick = Guard<object, Tools>
+export type WorkPlan = Plan<object, Tools>

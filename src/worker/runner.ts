@@ -4,12 +4,13 @@
  * It decides nothing about QEMU or files: it asks `probe`, and `domain/errors.ts` tells it how sure a failure is.
  */
 import { AdapterError, DomainError, NeedsAttention } from '../domain/errors.js'
-import type { JobError, StepRow } from '../domain/job.js'
+import type { JobError } from '../domain/job.js'
 import type { Claim, JournalEntry, Stores } from '../ports/stores.js'
 import { LeaseLost } from '../ports/stores.js'
-import type { Guard, Journal, Operation, Plan, Step } from '../steps/step.js'
+import type { Guard, Observed, Operation, Step } from '../steps/step.js'
 import { Yielded } from '../steps/step.js'
-import type { Tools } from '../steps/tools.js'
+import type { JobSignals, Tools, WorkerPorts } from '../steps/tools.js'
+import { createJobJournal, describeFailure } from './journal.js'
 
 /** Named points between two effects where the crash harness may stop us. Does nothing in production. */
 export type Gap = (point: string) => Promise<void>
@@ -17,259 +18,219 @@ export type Gap = (point: string) => Promise<void>
 export interface RunOptions {
   readonly claim: Claim
   readonly operation: Operation<object, Tools>
-  readonly tools: Tools
-  /** Facts the running step has learnt since last asked. */
-  readonly takeFacts: () => Record<string, unknown>
+  readonly ports: WorkerPorts
+  readonly signals: JobSignals
   readonly gap?: Gap
-  /** Attempts of a step told Unknown, or of an undo, before the job asks for attention. */
+  /** Attempts of a step told Unknown before the run gives up on it. */
   readonly maxAttempts?: number
 }
 
 export type RunResult = 'done' | 'failed' | 'cancelled' | 'needs_attention' | 'requeued' | 'lost'
 
+type AnyStep = Step<object, Tools>
 class Cancelled extends Error {}
-/** Past the pivot and not done: try again later. */
+/** Not done and not to be undone: try again later. */
 class TryLater extends Error {}
+/** Claims after which a job that still fails asks for a person: with back-off, about an hour. */
+const PATIENCE = 60
 
 export async function runJob(options: RunOptions): Promise<RunResult> {
-  const run = new Run(options)
+  const { claim, operation, ports, signals, gap = async () => {}, maxAttempts = 5 } = options
+  const { job, lease } = claim
+  const input = job.input
+  const journal = createJobJournal(ports.db, claim)
+  const plan = operation.plan(input)
+  const before: readonly AnyStep[] = [...plan.prepare, ...(plan.pivot ? [plan.pivot] : [])]
+  const steps: readonly AnyStep[] = [...before, ...plan.finish]
+
+  const stopped = (error: unknown): boolean => error instanceof LeaseLost || signals.stop.aborted
+  const goOn = (): void => {
+    if (signals.stop.aborted) throw new LeaseLost(job.id)
+  }
+  const toolsOf = (name: string): Tools => ({ ...ports, ...signals, jobId: job.id, learn: (facts) => journal.learn(name, facts) })
+  const view = () => journal.view(ports.clock.now())
+
   try {
-    return await run.perform()
+    return await perform()
   } catch (error) {
-    if (error instanceof LeaseLost || options.tools.stop.aborted) return 'lost'
+    if (stopped(error)) return 'lost'
     throw error
   }
-}
 
-class Run {
-  readonly #o: RunOptions
-  readonly #input: object
-  readonly #plan: Plan<object, Tools>
-  readonly #steps: Step<object, Tools>[]
-  readonly #rows = new Map<string, StepRow>()
-  #ordinal = 0
-
-  constructor(options: RunOptions) {
-    this.#o = options
-    this.#input = options.claim.job.input
-    this.#plan = options.operation.plan(this.#input)
-    this.#steps = [...this.#plan.prepare, ...(this.#plan.pivot ? [this.#plan.pivot] : []), ...this.#plan.finish]
-    for (const row of options.claim.journal) this.#keep(row)
-  }
-
-  async perform(): Promise<RunResult> {
+  async function perform(): Promise<RunResult> {
     try {
-      await this.#leaveGuardOfPredecessor()
-      if (this.#o.claim.job.state === 'undoing') return await this.#undoAll(this.#o.claim.job.error, this.#o.claim.job.cancelRequested)
-      await this.#forward()
-      return await this.#finish()
+      if (plan.guard !== undefined && journal.state(plan.guard.name) === 'started') await leave(plan.guard)
+      if (job.state === 'undoing') return await undoAll(job.error, job.cancelRequested)
+      for (const [index, step] of steps.entries()) {
+        if (journal.state(step.name) === 'done') continue
+        if (!pastPivot() && step.kind !== 'forward' && signals.cancel.aborted) throw new Cancelled()
+        await complete(step, steps[index + 1])
+      }
+      return await finish()
     } catch (error) {
-      if (error instanceof LeaseLost || this.#o.tools.stop.aborted) throw error
-      if (error instanceof Yielded) return await this.#requeue(0, null)
-      if (error instanceof NeedsAttention) return await this.#end('needs_attention', describe(error))
-      if (error instanceof TryLater || this.#pastPivot()) return await this.#requeue(this.#backOff(), describe(cause(error)))
-      return await this.#undoAll(describe(cause(error)), error instanceof Cancelled)
-    }
-  }
-
-  async #forward(): Promise<void> {
-    for (const [index, step] of this.#steps.entries()) {
-      if (this.#state(step.name) === 'done') continue
-      const atPivot = step.kind === 'pivot'
-      if (!this.#pastPivot() && step.kind !== 'forward' && this.#o.tools.cancel.aborted) throw new Cancelled('cancelled on request')
-      await this.#perform(step, index, atPivot ? this.#plan.guard : undefined)
+      if (stopped(error)) throw error
+      if (error instanceof Yielded) return await requeue(0, null)
+      if (error instanceof NeedsAttention) return await end('needs_attention', say(error))
+      if (error instanceof TryLater || pastPivot()) return await tryLater(say(error instanceof TryLater ? error.cause : error))
+      return await undoAll(say(error), error instanceof Cancelled)
     }
   }
 
   /** One step from whatever state the journal shows it in to `done`. */
-  async #perform(step: Step<object, Tools>, index: number, guard: Guard<object, Tools> | undefined): Promise<void> {
-    const found = this.#state(step.name) === 'started'
-    if (!found) await this.#write([this.#entry(step.name, 'started')])
-    let observed = found ? await this.#probe(step) : 'absent'
-    if (found) this.#o.takeFacts()
-    let recovered = observed === 'done'
-    const limit = this.#o.maxAttempts ?? 5
+  async function complete(step: AnyStep, next: AnyStep | undefined): Promise<void> {
+    let recovered = false
+    let observed: Observed = 'absent'
+    const guard = step.kind === 'pivot' ? plan.guard : undefined
+    if (journal.state(step.name) === 'started' && !journal.isFresh(step.name)) {
+      observed = await step.probe(input, toolsOf(step.name))
+      recovered = observed === 'done'
+    } else if (!journal.isFresh(step.name)) {
+      await journal.write([journal.entry(step.name, 'started'), ...(guard ? [journal.entry(guard.name, 'started', 'guard')] : [])])
+    }
     for (let attempt = 1; observed !== 'done'; attempt++) {
       if (observed === 'partial' && step.resumes !== true) {
-        if (step.kind !== 'undoable') throw new NeedsAttention(`step ${step.name} is half done and cannot be undone`)
-        await step.undo(this.#input, this.#o.tools)
+        if (step.kind !== 'undoable') throw new NeedsAttention(`Step ${step.name} is half done and cannot be undone.`)
+        await step.undo(input, toolsOf(step.name))
       }
+      journal.spend(step.name)
       try {
-        await this.#apply(step, guard, index)
-        observed = 'done'
+        await (guard === undefined ? apply(step) : applyGuarded(step, guard))
+        break
       } catch (error) {
-        if (!(error instanceof AdapterError) || error.outcome !== 'unknown' || this.#o.tools.stop.aborted) throw error
-        if (attempt >= limit) throw step.kind === 'undoable' ? error : new TryLater('the outcome stays unknown', { cause: error })
-        observed = await this.#probe(step)
+        if (stopped(error) || error instanceof TryLater || !(error instanceof AdapterError)) throw error
+        // A pivot is looked at even when it was refused: nothing may be undone beneath a disk that was switched.
+        if (error.outcome !== 'unknown' && step.kind !== 'pivot') throw error
+        observed = await step.probe(input, toolsOf(step.name)).catch((cause: unknown) => {
+          throw step.kind === 'pivot' ? new TryLater('cannot look', { cause }) : cause
+        })
         recovered = observed === 'done'
+        if (!recovered && error.outcome !== 'unknown') throw error
+        if (!recovered && attempt >= maxAttempts) throw step.kind === 'undoable' ? error : new TryLater('still unknown', { cause: error })
       }
     }
-    const next = this.#steps[index + 1]
-    const ahead =
-      next !== undefined && this.#state(next.name) === undefined && next.kind !== 'pivot' ? [this.#entry(next.name, 'started')] : []
-    const facts = { ...this.#o.takeFacts(), ...(recovered ? { recovered: true } : {}) }
-    await this.#gap(`${step.name}:before-done`)
-    await this.#write([{ ...this.#entry(step.name, 'done'), facts }, ...ahead], (stores) => step.record?.(this.#input, stores))
-    await this.#gap(`${step.name}:after-done`)
-    // `ahead` is `started` by us just now and surely not applied: remember that, so that it is not probed.
-    for (const entry of ahead) this.#rows.set(entry.name, { ...(this.#rows.get(entry.name) as StepRow), attempts: 0 })
+    // `done` of this and `started` of the next in one commit; a pivot starts alone, after a last look at `cancel`.
+    const ahead = next !== undefined && next.kind !== 'pivot' && journal.state(next.name) === undefined ? [next] : []
+    const facts = { ...journal.takeFacts(step.name), ...(recovered ? { recovered: true } : {}) }
+    const entries: JournalEntry[] = [{ ...journal.entry(step.name, 'done'), facts }, ...ahead.map((s) => journal.entry(s.name, 'started'))]
+    await gap(`${step.name}:before-done`)
+    await journal.write(entries, (stores) => step.record?.(input, stores, facts))
+    journal.fresh(ahead.map((s) => s.name))
+    await gap(`${step.name}:after-done`)
   }
 
-  async #apply(step: Step<object, Tools>, guard: Guard<object, Tools> | undefined, _index: number): Promise<void> {
-    if (guard === undefined) {
-      await this.#gap(`${step.name}:before-apply`)
-      await step.apply(this.#input, this.#o.tools)
-      await this.#gap(`${step.name}:after-apply`)
-      return
-    }
-    await this.#write([this.#entry(guard.name, 'started', 'guard')])
+  async function apply(step: AnyStep): Promise<void> {
+    await gap(`${step.name}:before-apply`)
+    goOn()
+    await step.apply(input, toolsOf(step.name))
+    await gap(`${step.name}:after-apply`)
+  }
+
+  async function applyGuarded(step: AnyStep, guard: Guard<object, Tools>): Promise<void> {
+    if (journal.state(guard.name) !== 'started') await journal.write([journal.entry(guard.name, 'started', 'guard')])
     try {
-      await this.#gap(`${guard.name}:before-enter`)
-      await guard.enter(this.#input, this.#o.tools)
-      await this.#gap(`${guard.name}:entered`)
-      await this.#apply(step, undefined, _index)
+      await gap(`${guard.name}:before-enter`)
+      goOn()
+      await guard.enter(input, toolsOf(guard.name))
+      await gap(`${guard.name}:entered`)
+      await apply(step)
     } finally {
-      if (!this.#o.tools.stop.aborted) await this.#leave(guard)
+      if (!signals.stop.aborted) await leave(guard)
     }
   }
 
-  async #leave(guard: Guard<object, Tools>): Promise<void> {
-    await guard.leave(this.#input, this.#o.tools)
-    await this.#gap(`${guard.name}:left`)
-    await this.#write([{ ...this.#entry(guard.name, 'done', 'guard'), facts: this.#o.takeFacts() }])
+  /** Also the first act of recovery: the guest comes out of it before anything else is decided. */
+  async function leave(guard: Guard<object, Tools>): Promise<void> {
+    try {
+      await guard.leave(input, toolsOf(guard.name))
+    } catch (cause) {
+      throw stopped(cause) ? cause : new TryLater('cannot leave', { cause })
+    }
+    await gap(`${guard.name}:left`)
+    await journal.write([{ ...journal.entry(guard.name, 'done', 'guard'), facts: journal.takeFacts(guard.name) }])
   }
 
-  /** A predecessor may have died inside the guard: get the guest out of it before anything else. */
-  async #leaveGuardOfPredecessor(): Promise<void> {
-    const guard = this.#plan.guard
-    if (guard !== undefined && this.#state(guard.name) === 'started') await this.#leave(guard)
-  }
-
-  async #undoAll(error: JobError | null, cancelled: boolean): Promise<RunResult> {
-    await this.#o.tools.db.transaction((s) => s.jobs.state(this.#o.claim.lease, 'undoing'))
-    for (const step of [...this.#plan.prepare, ...(this.#plan.pivot ? [this.#plan.pivot] : [])].reverse()) {
-      const state = this.#state(step.name)
+  async function undoAll(error: JobError | null, cancelled: boolean): Promise<RunResult> {
+    await ports.db.transaction((stores) => stores.jobs.state(lease, 'undoing'))
+    for (const step of [...before].reverse()) {
+      const state = journal.state(step.name)
       if (state === undefined || state === 'undone' || step.kind !== 'undoable') continue
-      await this.#write([this.#entry(step.name, 'undoing')])
+      await journal.write([journal.entry(step.name, 'undoing')])
       try {
-        await this.#gap(`${step.name}:before-undo`)
-        await step.undo(this.#input, this.#o.tools)
-        await this.#gap(`${step.name}:after-undo`)
+        await gap(`${step.name}:before-undo`)
+        goOn()
+        await step.undo(input, toolsOf(step.name))
+        await gap(`${step.name}:after-undo`)
       } catch (failure) {
-        if (failure instanceof LeaseLost || this.#o.tools.stop.aborted) throw failure
-        if (failure instanceof NeedsAttention || this.#o.claim.job.attempts >= 20)
-          return await this.#end('needs_attention', describe(failure))
-        return await this.#requeue(this.#backOff(), error ?? describe(failure))
+        if (stopped(failure)) throw failure
+        if (failure instanceof NeedsAttention) return await end('needs_attention', say(failure))
+        return await tryLater(error ?? say(failure))
       }
-      await this.#write([{ ...this.#entry(step.name, 'undone'), facts: this.#o.takeFacts() }])
+      await journal.write([{ ...journal.entry(step.name, 'undone'), facts: journal.takeFacts(step.name) }])
     }
     const sentence = error?.message ?? 'The operation failed.'
-    return await this.#end(cancelled ? 'cancelled' : 'failed', error, (stores) =>
-      this.#plan.abandon(this.#input, stores, { sentence, cancelled }),
-    )
+    return await end(cancelled ? 'cancelled' : 'failed', error, (s) => plan.abandon(input, s, view(), { sentence, cancelled }))
   }
 
-  async #finish(): Promise<RunResult> {
-    await this.#gap('before-settle')
-    const result = await this.#end('done', null, (stores) => this.#plan.settle(this.#input, stores, this.#journal()))
-    await this.#gap('after-settle')
-    return result
+  async function finish(): Promise<RunResult> {
+    await gap('before-settle')
+    const verdict = await ports.db.transaction(async (stores) => {
+      let failed: string | undefined
+      await plan.settle(
+        input,
+        stores,
+        journal.view(ports.clock.now(), (sentence) => {
+          failed = sentence
+        }),
+      )
+      const error = failed === undefined ? null : { message: failed, detail: failed }
+      await stores.jobs.settle(lease, error === null ? 'done' : 'failed', error)
+      return error
+    })
+    await gap('after-settle')
+    return verdict === null ? 'done' : 'failed'
   }
 
-  async #end(
-    state: 'done' | 'failed' | 'cancelled' | 'needs_attention',
+  async function end(
+    state: 'failed' | 'cancelled' | 'needs_attention',
     error: JobError | null,
     rows?: (stores: Stores) => Promise<void>,
   ): Promise<RunResult> {
-    await this.#o.tools.db.transaction(async (stores) => {
+    await ports.db.transaction(async (stores) => {
       await rows?.(stores)
-      await stores.jobs.settle(this.#o.claim.lease, state, error)
+      await stores.jobs.settle(lease, state, error)
     })
     return state
   }
 
-  async #requeue(delay: number, error: JobError | null): Promise<RunResult> {
-    const { tools, claim, operation } = this.#o
-    return await tools.db.transaction(async (stores) => {
-      const notBefore = tools.clock.now() + delay
-      const renewed = delay === 0 && operation.renew !== undefined ? await operation.renew(this.#input, stores) : this.#input
+  /** Exponential, a minute at most, from half a second; bounded, and never silent. */
+  async function tryLater(error: JobError): Promise<RunResult> {
+    if (job.attempts >= PATIENCE) return await end('needs_attention', error)
+    return await requeue(Math.min(60_000_000, 500_000 * 2 ** Math.min(10, Math.max(0, job.attempts - 1))), error)
+  }
+
+  async function requeue(delay: number, error: JobError | null): Promise<RunResult> {
+    return await ports.db.transaction(async (stores) => {
+      const renewed = delay === 0 && operation.renew !== undefined ? await operation.renew(input, stores) : input
       if (renewed === undefined) {
-        await stores.jobs.settle(claim.lease, 'done', null)
+        await stores.jobs.settle(lease, 'done', null)
         return 'done'
       }
-      await stores.jobs.requeue(claim.lease, {
-        notBefore,
-        error,
-        ...(renewed === this.#input ? {} : { input: { ...renewed }, locks: operation.descriptor.locks(renewed) }),
-      })
+      const fresh = renewed === input ? {} : { input: { ...renewed }, locks: operation.descriptor.locks(renewed) }
+      await stores.jobs.requeue(lease, { notBefore: ports.clock.now() + delay, error, ...fresh })
       return 'requeued'
     })
   }
 
-  /** Exponential, a minute at most, from half a second. */
-  #backOff(): number {
-    return Math.min(60_000_000, 500_000 * 2 ** Math.min(10, Math.max(0, this.#o.claim.job.attempts - 1)))
-  }
-
-  #pastPivot(): boolean {
-    const pivot = this.#plan.pivot
-    if (pivot !== undefined) return this.#state(pivot.name) === 'done'
-    // Without a pivot the first forward step is the line: once started there is no way back.
-    const first = this.#plan.finish[0]
-    return first !== undefined && this.#plan.prepare.every((s) => this.#state(s.name) === 'done') && this.#state(first.name) !== undefined
-  }
-
-  async #probe(step: Step<object, Tools>): Promise<'absent' | 'running' | 'partial' | 'done'> {
-    const row = this.#rows.get(step.name)
-    if (row !== undefined && row.attempts === 0) return 'absent'
-    return await step.probe(this.#input, this.#o.tools)
-  }
-
-  #journal(): Journal {
-    const { job } = this.#o.claim
-    return {
-      requestId: job.requestId,
-      userId: job.userId,
-      projectId: job.projectId,
-      facts: (name) => this.#rows.get(name)?.facts ?? {},
-      recovered: (name) => this.#rows.get(name)?.facts['recovered'] === true,
-    }
-  }
-
-  async #write(entries: JournalEntry[], rows?: (stores: Stores) => Promise<void> | undefined): Promise<void> {
-    await this.#o.tools.db.transaction(async (stores) => {
-      await rows?.(stores)
-      await stores.jobs.journal(this.#o.claim.lease, entries)
-    })
-    for (const entry of entries)
-      this.#keep({ jobId: this.#o.claim.job.id, attempts: 1, error: null, startedAt: 0, endedAt: null, ...entry, facts: entry.facts ?? {} })
-  }
-
-  #entry(name: string, state: StepRow['state'], kind: StepRow['kind'] = 'step'): JournalEntry {
-    return { name, kind, state, ordinal: this.#rows.get(name)?.ordinal ?? this.#ordinal++ }
-  }
-
-  #keep(row: StepRow): void {
-    this.#rows.set(row.name, row)
-    this.#ordinal = Math.max(this.#ordinal, row.ordinal + 1)
-  }
-
-  #state(name: string): StepRow['state'] | undefined {
-    return this.#rows.get(name)?.state
-  }
-
-  async #gap(point: string): Promise<void> {
-    await this.#o.gap?.(point)
+  /** Without a pivot the first forward step is the line: once started there is no way back. */
+  function pastPivot(): boolean {
+    if (plan.pivot !== undefined) return journal.state(plan.pivot.name) === 'done'
+    const first = plan.finish[0]
+    return first !== undefined && plan.prepare.every((s) => journal.state(s.name) === 'done') && journal.state(first.name) !== undefined
   }
 }
 
-const cause = (error: unknown): unknown => (error instanceof TryLater ? error.cause : error)
-
-function describe(error: unknown): JobError {
-  const lines: string[] = []
-  for (let e: unknown = error; e !== undefined && lines.length < 6; e = e instanceof Error ? e.cause : undefined) {
-    lines.push(e instanceof Error ? `${e.name}: ${e.message}` : String(e))
-  }
-  const sentence = error instanceof DomainError || error instanceof NeedsAttention ? error.message : 'The operation could not be completed.'
-  return { message: error instanceof Cancelled ? 'The operation was cancelled.' : sentence, detail: lines.join('; ') }
+function say(error: unknown): JobError {
+  if (error instanceof Cancelled) return describeFailure(error, 'The operation was cancelled.')
+  const known = error instanceof DomainError || error instanceof NeedsAttention
+  return describeFailure(error, known ? error.message : 'The operation could not be completed.')
 }
