@@ -107,7 +107,7 @@ async function receiveAndEnqueue(
   source: AsyncIterable<Uint8Array>,
 ): Promise<string> {
   try {
-    const received = await deps.imageStore.receive(path, source, deps.settings.maxImageBytes)
+    const received = await deps.imageStore.receive(path, source, deps.settings.maxImageSize)
     return await deps.db.transaction((stores) => enqueueImport(deps, stores, caller, image, path, received))
   } catch (error) {
     await giveUp(deps, image.id, path)

@@ -14,7 +14,7 @@ import { ANY, type Database, type Stores } from '../ports/stores.js'
 
 export interface ImageSettings {
   readonly hostId: string
-  readonly maxImageBytes: number
+  readonly maxImageSize: number
 }
 
 export interface ImageDeps {

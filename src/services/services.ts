@@ -4,8 +4,10 @@
  */
 import type { Clock } from '../ports/clock.js'
 import type { Doorbell } from '../ports/doorbell.js'
+import type { ImageStore } from '../ports/image-store.js'
 import type { Database } from '../ports/stores.js'
 import { createIdentityService, type IdentityService } from './identity.js'
+import { createImageService, type ImageService } from './images.js'
 
 /** What services must know of the configuration. Sizes in bytes, durations in seconds. */
 export interface ServiceSettings {
@@ -43,14 +45,17 @@ export interface ServiceDeps {
   readonly doorbell: Doorbell
   readonly clock: Clock
   readonly settings: ServiceSettings
+  readonly imageStore: ImageStore
 }
 
 export interface Services {
   readonly identity: IdentityService
+  readonly image: ImageService
 }
 
 export function createServices(deps: ServiceDeps): Services {
   return {
     identity: createIdentityService(deps),
+    image: createImageService(deps),
   }
 }
