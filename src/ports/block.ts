@@ -49,8 +49,12 @@ export interface BlockHost {
   nodes(): Promise<BlockNode[]>
   /** Format node the device of a disk is on; undefined when there is no such device (always, for a daemon). */
   topNode(diskId: string): Promise<string | undefined>
-  /** Opens one layer (file node, then format node). `backing` is the node below, or null. Already open: succeeds. */
-  open(layer: LayerFile, backing: string | null): Promise<void>
+  /**
+   * Opens one layer (file node, then format node). `backing` is the node below, or null. Already open: succeeds.
+   * Read-only, for others may share it, and made writable when something is to write; `writable` saves an overlay
+   * that is about to be switched to that second step.
+   */
+  open(layer: LayerFile, backing: string | null, options?: { readonly writable?: boolean }): Promise<void>
   /** Closes format node, then file node. Not open: succeeds. In use: Refused. */
   close(layerId: string): Promise<void>
   /** All disks at one instant, all or none: each overlay (opened with backing null) goes on top of its layer. */

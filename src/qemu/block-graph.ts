@@ -1,0 +1,95 @@
+/**
+ * What is open in a QEMU and how it hangs together. Sizes come from the flat node list (the other form grows
+ * with the square of the depth); who backs whom from the graph, for file names above a protocol node turn into
+ * ever longer `json:` descriptions. Filters of running block jobs (`#block…`) are looked through.
+ */
+import { AdapterError } from '../domain/errors.js'
+import { deviceName } from '../domain/names.js'
+import type { BlockNode } from '../ports/block.js'
+import type { BlockGraph, NamedNode } from './qmp/block-types.js'
+import type { QmpSession } from './qmp/session.js'
+
+export async function listNodes(session: QmpSession): Promise<BlockNode[]> {
+  const [named, graph] = await Promise.all([
+    session.execute('query-named-block-nodes', { flat: true }),
+    session.execute('x-debug-query-block-graph'),
+  ])
+  const backings = backingsOf(graph)
+  const files = new Map(named.map((node) => [node['node-name'], node.file]))
+  return named.flatMap((node) => {
+    const name = node['node-name']
+    if (name === undefined) return []
+    return [
+      {
+        node: name,
+        driver: node.drv,
+        file: files.get(`f-${name.slice(2)}`) ?? node.file,
+        backing: backings.get(name),
+        virtualSize: node.image['virtual-size'],
+        allocated: node.image['actual-size'] ?? 0,
+      },
+    ]
+  })
+}
+
+export async function findNode(session: QmpSession, name: string): Promise<NamedNode | undefined> {
+  const nodes = await session.execute('query-named-block-nodes', { flat: true })
+  return nodes.find((node) => node['node-name'] === name)
+}
+
+/** The format node below a guest device, whatever block job sits in between. */
+export async function topNodeOf(session: QmpSession, diskId: string): Promise<string | undefined> {
+  const path = `/machine/peripheral/${deviceName(diskId)}`
+  try {
+    const drive = await session.execute('qom-get', { path, property: 'drive' })
+    if (typeof drive !== 'string' || drive === '') return undefined
+    if (!isFilter(drive)) return drive
+  } catch (error) {
+    if (error instanceof AdapterError && error.code === 'DeviceNotFound') return undefined
+    throw error
+  }
+  // A filter came and may be gone again: the list of devices skips filters by itself.
+  const device = (await session.execute('query-block')).find((entry) => entry.qdev === `${path}/virtio-backend`)
+  return device?.inserted?.['node-name']
+}
+
+/** What `name` is opened with again when it must change. Raw has no backing to repeat. */
+export async function reopenable(
+  session: QmpSession,
+  names: readonly string[],
+): Promise<Map<string, NamedNode & { backing: string | null }>> {
+  const [named, graph] = await Promise.all([
+    session.execute('query-named-block-nodes', { flat: true }),
+    session.execute('x-debug-query-block-graph'),
+  ])
+  const backings = backingsOf(graph)
+  const found = new Map<string, NamedNode & { backing: string | null }>()
+  for (const node of named) {
+    const name = node['node-name']
+    if (name !== undefined && names.includes(name)) found.set(name, { ...node, backing: backings.get(name) ?? null })
+  }
+  return found
+}
+
+/** The format node whose backing is `name`: the layer a merge of `name` rewrites. */
+export const overlayOf = (nodes: readonly BlockNode[], name: string): BlockNode | undefined => nodes.find((node) => node.backing === name)
+
+const isFilter = (name: string): boolean => name.startsWith('#')
+
+function backingsOf(graph: BlockGraph): Map<string, string> {
+  const names = new Map(graph.nodes.filter((node) => node.type === 'block-driver').map((node) => [node.id, node.name]))
+  const below = new Map<string, string>()
+  for (const edge of graph.edges) {
+    const parent = names.get(edge.parent)
+    const child = names.get(edge.child)
+    if (parent === undefined || child === undefined) continue
+    if (edge.name === 'backing' || (isFilter(parent) && edge.name === 'file')) below.set(parent, child)
+  }
+  const backings = new Map<string, string>()
+  for (const [parent, child] of below) {
+    let real: string | undefined = child
+    while (real !== undefined && isFilter(real)) real = below.get(real)
+    if (real !== undefined && !isFilter(parent)) backings.set(parent, real)
+  }
+  return backings
+}

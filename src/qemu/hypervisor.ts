@@ -1,0 +1,197 @@
+/**
+ * The Hypervisor port on plain QEMU processes. A guest is a run directory (its sockets), a pid file and a
+ * serial log below the state directory, all named after the server; it runs in its own session and outlives
+ * us. What we keep in memory are sessions only: lose them, and `find` makes them anew.
+ */
+import { chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { refused } from '../domain/errors.js'
+import { shortId, uuidFromShortId } from '../domain/names.js'
+import type { Guest, GuestSpec, Hypervisor } from '../ports/hypervisor.js'
+import { createBlockHost } from './block-host.js'
+import { type Accel, guestArguments } from './command-line.js'
+import { createGuest } from './guest.js'
+import { readConsole } from './guest-console.js'
+import { awaitMonitor, findProcess, forgetProcess, killProcess, type ProcessIdentity, searchProcess, startProcess } from './process.js'
+import { QmpSession } from './qmp/session.js'
+
+export interface HypervisorOptions {
+  readonly stateDir: string
+  /** What guests are run with; asked at each launch. */
+  readonly accel: () => Promise<Accel>
+  /** Guests run as this user, who must be able to reach the state directory and the pools. */
+  readonly guestUser?: { readonly name: string; readonly uid: number; readonly gid: number }
+  readonly binary?: string
+  readonly launchTimeoutMs?: number
+}
+
+/** Unix socket paths end at 107 bytes, and Node cuts longer ones without a word. */
+const MAX_SOCKET_PATH = 100
+
+interface Live {
+  readonly guest: Guest
+  readonly session: QmpSession
+}
+
+export function createHypervisor(options: HypervisorOptions): Hypervisor {
+  const { stateDir, guestUser } = options
+  const longest = Buffer.byteLength(join(stateDir, 'run', 'x'.repeat(26), 'people.sock'))
+  if (longest >= MAX_SOCKET_PATH) {
+    throw new Error(`the state directory's path is ${longest - MAX_SOCKET_PATH + 1} bytes too long for unix sockets: ${stateDir}`)
+  }
+  const cache = new Map<string, Live>()
+  const connecting = new Map<string, Promise<Guest>>()
+  const listeners = new Set<(serverId: string) => void>()
+  const tell = (serverId: string): void => {
+    for (const listener of [...listeners]) listener(serverId)
+  }
+  const grant = async (path: string): Promise<void> => {
+    if (guestUser !== undefined) await chown(path, guestUser.uid, guestUser.gid)
+  }
+
+  const cleanUp = async (serverId: string): Promise<void> => {
+    cache.get(serverId)?.session.close()
+    cache.delete(serverId)
+    const paths = pathsOf(stateDir, serverId)
+    await rm(paths.runDir, { recursive: true, force: true })
+    await forgetProcess(paths.record)
+  }
+
+  const keep = (serverId: string, session: QmpSession, identity: ProcessIdentity): Guest => {
+    const blocks = createBlockHost({ session, live: true, grant })
+    const guest = createGuest({ serverId, session, identity, blocks, cleanUp: () => cleanUp(serverId) })
+    cache.set(serverId, { guest, session })
+    session.onEvent(({ event }) => POWER_EVENTS.has(event) && tell(serverId))
+    session.onState((state) => {
+      if (state !== 'idle') return
+      if (cache.get(serverId)?.session === session) cache.delete(serverId)
+      tell(serverId)
+    })
+    return guest
+  }
+
+  const connect = async (serverId: string, identity: ProcessIdentity): Promise<Guest> => {
+    const session = new QmpSession({ path: pathsOf(stateDir, serverId).monitor })
+    await session.connect()
+    return keep(serverId, session, identity)
+  }
+
+  const launch = async (spec: GuestSpec): Promise<void> => {
+    if ((await locate(stateDir, spec.serverId)) !== undefined) throw refused(`server ${spec.serverId} has a QEMU already`)
+    const accel = await options.accel()
+    await cleanUp(spec.serverId)
+    const paths = pathsOf(stateDir, spec.serverId)
+    await mkdir(paths.runDir, { recursive: true, mode: 0o700 })
+    await mkdir(join(stateDir, 'guests'), { recursive: true, mode: 0o700 })
+    await rotateConsole(paths.console)
+    const files = spec.disks.flatMap((disk) => disk.chain.map((layer) => layer.path))
+    for (const path of [paths.runDir, paths.console, ...new Set(files)]) await grant(path).catch(refuseMissing)
+    const qemu = [options.binary ?? 'qemu-system-x86_64', ...guestArguments(spec, paths, accel)]
+    const [command = '', ...args] = guestUser === undefined ? qemu : ['setpriv', ...asUser(guestUser), '--', ...qemu]
+    try {
+      const started = await startProcess({ command, args, logPath: paths.said, record: paths.record })
+      const session = await awaitMonitor(started, paths.monitor, paths.said, options.launchTimeoutMs ?? 30_000)
+      keep(spec.serverId, session, started.identity)
+    } catch (error) {
+      await cleanUp(spec.serverId)
+      throw error
+    }
+  }
+
+  return {
+    launch,
+    isRunning: async (serverId) => (await locate(stateDir, serverId)) !== undefined,
+    find: async (serverId) => {
+      const cached = cache.get(serverId)
+      if (cached?.session.state === 'running') return cached.guest
+      const under = connecting.get(serverId)
+      if (under !== undefined) return await under
+      const identity = await locate(stateDir, serverId)
+      if (identity === undefined) return undefined
+      const attempt = connecting.get(serverId) ?? connect(serverId, identity).finally(() => connecting.delete(serverId))
+      connecting.set(serverId, attempt)
+      return await attempt
+    },
+    kill: async (serverId) => {
+      const identity = await locate(stateDir, serverId)
+      if (identity !== undefined) await killProcess(identity)
+      await cleanUp(serverId)
+    },
+    running: () => running(stateDir),
+    onChange: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    console: (serverId, lines) => readConsole(pathsOf(stateDir, serverId).console, lines),
+    forget: async (serverId) => {
+      if ((await locate(stateDir, serverId)) !== undefined) throw refused(`server ${serverId} still has a QEMU`)
+      await cleanUp(serverId)
+      const { console } = pathsOf(stateDir, serverId)
+      await rm(console, { force: true })
+      await rm(`${console}.1`, { force: true })
+    },
+    close: async () => {
+      listeners.clear()
+      for (const { session } of [...cache.values()]) session.close()
+      cache.clear()
+    },
+  }
+}
+
+const POWER_EVENTS: ReadonlySet<string> = new Set(['SHUTDOWN', 'RESET', 'STOP', 'RESUME'])
+
+function pathsOf(stateDir: string, serverId: string) {
+  const runDir = join(stateDir, 'run', shortId(serverId))
+  const record = join(stateDir, 'guests', serverId)
+  return {
+    runDir,
+    record,
+    monitor: join(runDir, 'qmp.sock'),
+    people: join(runDir, 'people.sock'),
+    agent: join(runDir, 'ga.sock'),
+    said: join(runDir, 'qemu.log'),
+    console: `${record}.log`,
+  }
+}
+
+/** A run directory without a pid file: a worker died between start and record, so look among all processes. */
+async function locate(stateDir: string, serverId: string): Promise<ProcessIdentity | undefined> {
+  const { record, runDir, monitor } = pathsOf(stateDir, serverId)
+  if (await exists(`${record}.pid`)) return await findProcess(record, monitor)
+  return (await exists(runDir)) ? await searchProcess(record, monitor) : undefined
+}
+
+async function running(stateDir: string): Promise<string[]> {
+  const found = new Set<string>()
+  for (const name of await list(join(stateDir, 'guests'))) if (name.endsWith('.pid')) found.add(name.slice(0, -4))
+  for (const name of await list(join(stateDir, 'run'))) {
+    const serverId = uuidFromShortId(name)
+    if (serverId !== undefined) found.add(serverId)
+  }
+  const alive = await Promise.all([...found].map(async (id) => ((await locate(stateDir, id)) === undefined ? [] : [id])))
+  return alive.flat().sort()
+}
+
+/** One log of the run before is kept. */
+async function rotateConsole(path: string): Promise<void> {
+  if (await exists(path)) await rename(path, `${path}.1`)
+  await writeFile(path, '', { mode: 0o600, flag: 'wx' })
+}
+
+const asUser = (user: { name: string; uid: number; gid: number }): string[] => [
+  `--reuid=${user.uid}`,
+  `--regid=${user.gid}`,
+  '--init-groups',
+]
+
+function refuseMissing(cause: unknown): never {
+  throw refused('a file of the guest cannot be given to the user it runs as', { cause })
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
+
+const list = (path: string): Promise<string[]> => readdir(path).catch(() => [])
