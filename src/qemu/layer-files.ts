@@ -1,0 +1,116 @@
+/**
+ * LayerFiles on a directory. Empty layers are written in process (0.3 ms; a qemu-img process takes 7 to 10), what
+ * needs the format's inner tables is left to qemu-img. Whatever is reported done is on disk: data and directory.
+ */
+import { closeSync, constants, fdatasync, promises as fs, ftruncateSync, openSync, writeSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { AdapterError, refused, unavailable, unknown } from '../domain/errors.js'
+import type { LayerFile } from '../ports/block.js'
+import type { LayerFiles } from '../ports/files.js'
+import { errorCode, renameDurably, statOf, syncDirectory, syncFile, unlinkDurably } from './durable.js'
+import { hashFile } from './file-hash.js'
+import { convertImage, resizeImage, rewriteBacking } from './image-tool.js'
+import { checkLayer, readOwn } from './layer-header.js'
+import { emptyImage } from './qcow2-header.js'
+
+const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+const dataSync = promisify(fdatasync)
+
+export function createLayerFiles(): LayerFiles {
+  return {
+    create: (layer, backing) => reduce(() => create(layer, backing)),
+    probe: (layer, backing) => reduce(() => probe(layer, backing)),
+    verify: (chain) =>
+      reduce(async () => {
+        for (const [index, layer] of chain.entries()) {
+          const wrong = await checkLayer(layer, backingOf(layer, chain[index + 1] ?? null))
+          if (wrong !== undefined) throw refused(`${basename(layer.path)} ${wrong}`, { code: 'image_tampered' })
+        }
+      }),
+    exists: (path) => reduce(async () => (await statOf(path)) !== undefined),
+    remove: (path) => reduce(() => unlinkDurably(path)),
+    rename: (from, to) => reduce(() => renameDurably(from, to)),
+    stat: (path) =>
+      reduce(async () => {
+        const stats = await statOf(path)
+        return stats && { allocated: stats.blocks * 512, length: stats.size }
+      }),
+    grow: (layer, bytes) => reduce(() => grow(layer, bytes)),
+    rebase: (layer, backing) =>
+      reduce(async () => {
+        await rewriteBacking(layer, backingOf(layer, backing))
+        await syncFile(layer.path)
+      }),
+    flatten: (chain, to, options) =>
+      reduce(async () => {
+        await unlinkDurably(to)
+        await (await fs.open(to, NEW_FILE, 0o600)).close()
+        await convertImage(chain, to, options)
+        await syncFile(to)
+      }),
+    hash: (path, options) => reduce(() => hashFile(path, options)),
+    free: (path) =>
+      reduce(async () => {
+        const { bavail, bsize } = await fs.statfs(path)
+        return bavail * bsize
+      }),
+  }
+}
+
+/** How a layer's header names the one below: bare within a directory, so that a pool can be moved. */
+export function backingOf(layer: LayerFile, backing: LayerFile | null): { name: string; format: string } | null {
+  if (backing === null) return null
+  const near = resolve(dirname(layer.path)) === resolve(dirname(backing.path))
+  return { name: near ? basename(backing.path) : resolve(backing.path), format: backing.format }
+}
+
+async function create(layer: LayerFile, backing: LayerFile | null): Promise<void> {
+  if (layer.format !== 'qcow2') throw refused('only qcow2 layers are made empty')
+  const image = emptyImage(layer.virtualSize, backingOf(layer, backing))
+  const file = openSync(layer.path, NEW_FILE, 0o600)
+  try {
+    ftruncateSync(file, image.length)
+    for (const part of image.parts) writeSync(file, part.bytes, 0, part.bytes.length, part.at)
+    await Promise.all([dataSync(file), syncDirectory(dirname(layer.path))])
+  } finally {
+    closeSync(file)
+  }
+}
+
+async function probe(layer: LayerFile, backing: LayerFile | null): Promise<'absent' | 'partial' | 'done'> {
+  if ((await statOf(layer.path)) === undefined) return 'absent'
+  const wrong = await checkLayer(layer, backingOf(layer, backing), { justMade: true })
+  if (wrong !== undefined) return 'partial'
+  // Whoever wrote it may have died before its sync.
+  await syncFile(layer.path)
+  return 'done'
+}
+
+async function grow(layer: LayerFile, bytes: number): Promise<void> {
+  if (layer.format === 'raw') {
+    const length = (await statOf(layer.path))?.size
+    if (length === undefined) throw refused('no such layer file', { code: 'ENOENT' })
+    if (bytes < length) throw refused('a disk does not shrink')
+    if (bytes > length) await fs.truncate(layer.path, bytes)
+  } else {
+    const { size } = (await readOwn(layer.path)).header
+    if (BigInt(bytes) < size) throw refused('a disk does not shrink')
+    if (BigInt(bytes) > size) await resizeImage(layer, bytes)
+  }
+  await syncFile(layer.path)
+}
+
+/** Errors of the file system become outcomes: said no, or (an I/O error) nobody knows. */
+async function reduce<T>(act: () => Promise<T>): Promise<T> {
+  try {
+    return await act()
+  } catch (error) {
+    if (error instanceof AdapterError) throw error
+    const code = errorCode(error)
+    if (error instanceof RangeError) throw refused(error.message, { cause: error })
+    if (code === undefined) throw unknown('a layer file could not be handled', { cause: error })
+    const build = code === 'EIO' ? unknown : code === 'EMFILE' || code === 'ENFILE' ? unavailable : refused
+    throw build(`a layer file could not be handled: ${code}`, { code, cause: error })
+  }
+}
