@@ -70,8 +70,8 @@ export interface LayerStore extends Guarded<Layer, LayerState> {
   children(layerId: string): Promise<Layer[]>
   /** Every layer above this one. */
   descendants(layerId: string): Promise<Layer[]>
-  /** Who keeps a layer besides its children: snapshots, images (own or as source), disks as top. */
-  pins(layerId: string): Promise<{ kind: 'snapshot' | 'image' | 'disk'; id: string }[]>
+  /** Who keeps a layer besides its children: snapshots, images (own or as source), disks as top, servers that boot from it directly. */
+  pins(layerId: string): Promise<{ kind: 'snapshot' | 'image' | 'disk' | 'server'; id: string }[]>
 }
 
 export interface Origin {
@@ -152,6 +152,16 @@ export class LeaseLost extends Error {
   constructor(jobId: string) {
     super(`the lease of job ${jobId} is held by another worker`)
     this.name = 'LeaseLost'
+  }
+}
+
+/** A unique name or id is taken already: two requests raced, or a caller did not look first. */
+export class Duplicate extends Error {
+  readonly table: string
+  constructor(table: string, options?: { cause?: unknown }) {
+    super(`a row like this is in ${table} already`, options)
+    this.name = 'Duplicate'
+    this.table = table
   }
 }
 

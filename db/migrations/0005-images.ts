@@ -1,0 +1,53 @@
+import type { TableShape } from '../dialect.js'
+
+export const images: readonly TableShape[] = [
+  {
+    name: 'images',
+    columns: [
+      'id ID NOT NULL',
+      'project_id ID NOT NULL',
+      'name TEXT',
+      'status WORD NOT NULL',
+      'visibility WORD NOT NULL',
+      'protected BOOL NOT NULL',
+      'hidden BOOL NOT NULL',
+      'disk_format WORD',
+      'container_format WORD',
+      'min_disk INT NOT NULL',
+      'min_ram INT NOT NULL',
+      'size INT',
+      'virtual_size INT',
+      'checksum WORD',
+      'hash_algo WORD',
+      'hash_value TEXT',
+      'properties JSON NOT NULL',
+      'tags JSON NOT NULL',
+      'layer_id ID',
+      'source_layer_id ID',
+      'created_at INT NOT NULL',
+      'updated_at INT NOT NULL',
+    ],
+    indexes: [
+      'unique id',
+      'index project_id,seq',
+      'index project_id,name(64)',
+      'index project_id,created_at',
+      'index visibility,seq',
+      'index status',
+      'index layer_id',
+      'index source_layer_id',
+    ],
+  },
+  {
+    name: 'image_members',
+    columns: [
+      'id ID NOT NULL',
+      'image_id ID NOT NULL',
+      'member_id ID NOT NULL',
+      'status WORD NOT NULL',
+      'created_at INT NOT NULL',
+      'updated_at INT NOT NULL',
+    ],
+    indexes: ['unique id', 'unique image_id,member_id', 'index member_id,status'],
+  },
+]

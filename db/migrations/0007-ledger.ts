@@ -1,0 +1,75 @@
+import type { TableShape } from '../dialect.js'
+
+export const ledger: readonly TableShape[] = [
+  {
+    name: 'messages',
+    columns: [
+      'id ID NOT NULL',
+      'project_id ID NOT NULL',
+      'request_id WORD NOT NULL',
+      'resource_type WORD NOT NULL',
+      'resource_id ID NOT NULL',
+      'event_id WORD NOT NULL',
+      'level WORD NOT NULL',
+      'user_message TEXT NOT NULL',
+      'created_at INT NOT NULL',
+      'expires_at INT NOT NULL',
+    ],
+    indexes: ['unique id', 'index project_id,seq', 'index resource_id', 'index expires_at'],
+  },
+  {
+    name: 'instance_actions',
+    columns: [
+      'id ID NOT NULL',
+      'server_id ID NOT NULL',
+      'project_id ID NOT NULL',
+      'user_id ID NOT NULL',
+      'action WORD NOT NULL',
+      'request_id WORD NOT NULL',
+      'message TEXT',
+      'started_at INT NOT NULL',
+      'updated_at INT NOT NULL',
+      'finished_at INT',
+    ],
+    indexes: ['unique id', 'index server_id,request_id', 'index project_id,seq'],
+  },
+  {
+    name: 'events',
+    columns: [
+      'id ID NOT NULL',
+      'project_id ID NOT NULL',
+      'resource_type WORD NOT NULL',
+      'resource_id ID NOT NULL',
+      'kind WORD NOT NULL',
+      'payload JSON NOT NULL',
+      'created_at INT NOT NULL',
+    ],
+    indexes: ['unique id', 'index project_id,seq', 'index resource_id', 'index created_at'],
+  },
+  {
+    name: 'artefacts',
+    columns: [
+      'id ID NOT NULL',
+      'kind WORD NOT NULL',
+      'host_id ID NOT NULL',
+      'location TEXT NOT NULL',
+      'owner_type WORD NOT NULL',
+      'owner_id ID NOT NULL',
+      'created_at INT NOT NULL',
+    ],
+    indexes: ['unique id', 'index host_id,kind', 'index owner_id'],
+  },
+  {
+    name: 'idempotency_keys',
+    columns: [
+      'id ID NOT NULL',
+      'project_id ID NOT NULL',
+      '`key` WORD NOT NULL',
+      'request_hash WORD NOT NULL',
+      'status INT NOT NULL',
+      'response TEXT NOT NULL',
+      'created_at INT NOT NULL',
+    ],
+    indexes: ['unique id', 'unique project_id,key', 'index created_at'],
+  },
+]

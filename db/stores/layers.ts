@@ -1,0 +1,53 @@
+/** Layers: a forest by `parent_id`, walked in SQL; and who pins one. */
+import type { LayerStore } from '../../src/ports/stores.js'
+import { asText, type Session } from '../session.js'
+import { createGuarded } from './records.js'
+import { layers } from './tables.js'
+
+const mine = layers.fields.map((f) => `l.${f.column}`).join(', ')
+
+/** UNION, not UNION ALL, over bare ids: a cycle, which must not be, ends the walk instead of filling the disk. */
+const CHAIN = `WITH RECURSIVE walk (id) AS (SELECT id FROM layers WHERE id = ?
+  UNION SELECT l.parent_id FROM walk w JOIN layers l ON l.id = w.id WHERE l.parent_id IS NOT NULL)
+  SELECT ${mine} FROM walk w JOIN layers l ON l.id = w.id`
+
+const DESCENDANTS = `WITH RECURSIVE walk (id) AS (SELECT id FROM layers WHERE parent_id = ?
+  UNION SELECT l.id FROM walk w JOIN layers l ON l.parent_id = w.id)
+  SELECT ${mine} FROM walk w JOIN layers l ON l.id = w.id ORDER BY l.seq`
+
+const PINS = `SELECT 'snapshot' AS kind, id FROM snapshots WHERE layer_id = ? AND status <> 'deleted'
+  UNION SELECT 'image', id FROM images WHERE layer_id = ? AND status <> 'deleted'
+  UNION SELECT 'image', id FROM images WHERE source_layer_id = ? AND status <> 'deleted'
+  UNION SELECT 'disk', id FROM disks WHERE top_layer_id = ?
+  UNION SELECT 'server', id FROM servers WHERE kernel_layer_id = ? AND vm_state <> 'deleted'
+  UNION SELECT 'server', id FROM servers WHERE ramdisk_layer_id = ? AND vm_state <> 'deleted'
+  ORDER BY kind, id`
+
+export function createLayerStore(session: Session): LayerStore {
+  return {
+    ...createGuarded(session, layers, 'state'),
+    async chain(layerId) {
+      const found = (await session.rows(CHAIN, [layerId])).map((row) => layers.fromRow(row))
+      // The engines promise no order for the walk: follow the parents.
+      const byId = new Map(found.map((layer) => [layer.id, layer]))
+      const chain = []
+      for (let layer = byId.get(layerId); layer !== undefined; layer = byId.get(layer.parentId ?? '')) {
+        byId.delete(layer.id)
+        chain.push(layer)
+      }
+      return chain
+    },
+    async children(layerId) {
+      const rows = await session.rows(`SELECT ${layers.columns} FROM layers WHERE parent_id = ? ORDER BY seq`, [layerId])
+      return rows.map((row) => layers.fromRow(row))
+    },
+    descendants: async (layerId) => (await session.rows(DESCENDANTS, [layerId])).map((row) => layers.fromRow(row)),
+    async pins(layerId) {
+      const rows = await session.rows(
+        PINS,
+        Array.from({ length: 6 }, () => layerId),
+      )
+      return rows.map((row) => ({ kind: asText(row['kind']) as 'snapshot' | 'image' | 'disk' | 'server', id: asText(row['id']) }))
+    },
+  }
+}
