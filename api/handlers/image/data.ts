@@ -1,8 +1,11 @@
 import { DomainError } from '../../../src/domain/errors.js'
 import type { ByteRange } from '../../../src/ports/image-store.js'
 import type { Handler } from '../../contract.js'
+import { WireError } from '../../faults/fault.js'
 
-export const uploadImageData: Handler<'uploadImageData'> = async ({ path, stream, caller, services, reply }) => {
+export const uploadImageData: Handler<'uploadImageData'> = async ({ path, stream, headers, caller, services, reply }) => {
+  if (!/^application\/octet-stream\s*(;|$)/i.test(headers['content-type'] ?? ''))
+    throw new DomainError('unsupportedMedia', 'The content of an image is sent as application/octet-stream.')
   await services.image.upload(caller, path.image_id, stream)
   return reply(204)
 }
@@ -22,11 +25,12 @@ export function rangeOf(header: string | undefined, size: number): ByteRange | n
   if (header === undefined || !/^bytes=/i.test(header)) return null
   const match = /^bytes=(\d*)-(\d*)$/i.exec(header.replaceAll(' ', ''))
   const [from, to] = [match?.[1] ?? '', match?.[2] ?? '']
-  if (match === null || (from === '' && to === '')) throw unsatisfiable(header)
+  if (match === null || (from === '' && to === '')) throw unsatisfiable(header, size)
   const first = from === '' ? Math.max(0, size - Number(to)) : Number(from)
   const last = from === '' || to === '' ? size - 1 : Math.min(Number(to), size - 1)
-  if (first > last) throw unsatisfiable(header)
+  if (first > last) throw unsatisfiable(header, size)
   return { first, last }
 }
 
-const unsatisfiable = (header: string): DomainError => new DomainError('invalid', `The range '${header}' cannot be satisfied.`)
+const unsatisfiable = (header: string, size: number): WireError =>
+  new WireError(416, `The range '${header}' cannot be satisfied.`, { headers: { 'Content-Range': `bytes */${size}` } })
