@@ -1,0 +1,67 @@
+/** What capturing disks leaves in the tables, for every operation that does it: the sealed tops, the new tops, and what was really reached. */
+import { NeedsAttention } from '../domain/errors.js'
+import type { Switch } from '../domain/operations.js'
+import type { Consistency, ConsistencyReport, Quiesce } from '../domain/snapshot.js'
+import { ANY, type Origin, type Stores } from '../ports/stores.js'
+import { FREEZE, type FreezeFacts } from '../steps/freeze.js'
+import type { Journal } from '../steps/step.js'
+import { SWITCH } from '../steps/switch-top-layers.js'
+import { forgetLayer, retire } from './retire.js'
+
+/** Seals each disk's top under its overlay; returns the sealed layer by disk. */
+export async function recordSwitch(stores: Stores, switches: readonly Switch[]): Promise<Map<string, string>> {
+  const sealed = new Map<string, string>()
+  for (const { diskId, layerId } of switches) {
+    const disk = await stores.disks.find(ANY, diskId)
+    if (disk?.topLayerId == null) throw new NeedsAttention(`Disk ${diskId} has no layer to seal.`)
+    sealed.set(diskId, disk.topLayerId)
+    await stores.layers.transition(disk.topLayerId, ['top'], { state: 'sealed' })
+    await stores.layers.transition(layerId, ['planned'], { state: 'top', parentId: disk.topLayerId })
+    await stores.disks.update(diskId, { topLayerId: layerId })
+  }
+  return sealed
+}
+
+/** Nothing was switched: the planned overlays are forgotten, and what lay below may have waited for that. */
+export async function forgetPlanned(stores: Stores, layerIds: readonly string[], origin: Origin): Promise<void> {
+  for (const layerId of layerIds) {
+    const layer = await stores.layers.find(ANY, layerId)
+    if (layer === undefined) continue
+    await forgetLayer(stores, layerId)
+    await retire(stores, layer.parentId, origin)
+  }
+}
+
+/** `filesystem` only if as many file systems were thawed as frozen and the thaw was ours, after the transaction's reply. */
+export async function reportOf(
+  stores: Stores,
+  journal: Journal,
+  capture: { serverId: string | null; switches: readonly Switch[]; quiesce: Quiesce },
+): Promise<ConsistencyReport> {
+  const freeze = journal.facts(FREEZE) as FreezeFacts
+  const switched = journal.facts(SWITCH) as { live?: boolean; switchedIn?: number }
+  const server = capture.serverId === null ? undefined : await stores.servers.find(ANY, capture.serverId)
+  const live = switched.live ?? (server?.vmState === 'active' || server?.vmState === 'paused')
+  const offline = !live && server?.vmState !== 'active' && server?.vmState !== 'paused'
+  const frozen = freeze.frozen ?? 0
+  const held = frozen > 0 && freeze.thawed === frozen && freeze.expired === false && switched.live === true && !journal.recovered(SWITCH)
+  const reached: Consistency = offline ? 'offline' : held ? 'filesystem' : capture.switches.length > 1 ? 'crash_group' : 'crash'
+  const wanted = capture.quiesce !== 'none' && !offline && !held
+  return {
+    requested: capture.quiesce,
+    reached,
+    degradedReason: wanted
+      ? (freeze.reason ?? (frozen > 0 ? 'the guest was thawed before the disks were switched' : 'the guest was not frozen'))
+      : null,
+    frozenFilesystems: freeze.frozen ?? null,
+    thawedFilesystems: freeze.thawed ?? null,
+    frozenFor: freeze.held ?? null,
+    switchedIn: switched.switchedIn ?? null,
+    live,
+    takenAt: journal.now,
+  }
+}
+
+/** `required` is kept or the whole fails. A disk that nobody writes to needs no freezing. */
+export const isBroken = (report: ConsistencyReport): boolean =>
+  report.requested === 'required' && report.reached !== 'filesystem' && report.reached !== 'offline'

@@ -1,0 +1,35 @@
+/** extend-volume: the top layer gets larger, live or closed. The quota was taken by the accepting request; failing gives back the difference. */
+import { type ExtendVolumeInput, extendVolume } from '../domain/operations.js'
+import { ANY } from '../ports/stores.js'
+import { growDisk } from '../steps/grow-disk.js'
+import type { Operation } from '../steps/step.js'
+import type { Tools } from '../steps/tools.js'
+import { tellEvent, tellUser } from './tell.js'
+import { volumeAtRest } from './volume-parts.js'
+
+export const extendVolumeOperation: Operation<ExtendVolumeInput, Tools> = {
+  descriptor: extendVolume,
+  plan: ({ volumeId, diskId, virtualSize, sizeGib }) => ({
+    prepare: [],
+    pivot: growDisk(diskId, virtualSize),
+    finish: [],
+    async settle(_, stores, journal) {
+      const disk = await stores.disks.find(ANY, diskId)
+      if (disk?.topLayerId != null) await stores.layers.update(disk.topLayerId, { virtualSize })
+      await stores.disks.update(diskId, { virtualSize })
+      const volume = await stores.volumes.find(ANY, volumeId)
+      if (volume === undefined) return
+      const status = await volumeAtRest(stores, volumeId)
+      await stores.volumes.transition(volumeId, ['extending'], { status, sizeGib, previousStatus: null, updatedAt: journal.now })
+      await tellEvent(stores, journal, { projectId: volume.projectId, type: 'volume', id: volumeId, kind: 'volume.extended' })
+    },
+    async abandon(_, stores, journal, { sentence }) {
+      const volume = await stores.volumes.find(ANY, volumeId)
+      if (volume === undefined) return
+      await stores.volumes.transition(volumeId, ['extending'], { status: 'error_extending', previousStatus: null, updatedAt: journal.now })
+      await stores.quotas.release(volumeId)
+      await stores.quotas.take(volume.projectId, volumeId, { volumes: 1, gigabytes: volume.sizeGib })
+      await tellUser(stores, journal, { projectId: volume.projectId, type: 'VOLUME', id: volumeId, action: 'extend volume', sentence })
+    },
+  }),
+}

@@ -1,0 +1,34 @@
+/**
+ * merge-layer: an unpinned layer goes away by moving data (src/steps/merge-layer.ts draws it). Forward only once the row
+ * says `merging`; makes way for any job that wants one of its chains, and goes on afterwards, live or offline.
+ */
+import { type MergeLayerInput, mergeLayer } from '../domain/operations.js'
+import { ANY, type Stores } from '../ports/stores.js'
+import { removeDropped } from '../steps/drop-layer-file.js'
+import { closeMerged, markMerging, moveData, wakeGuests } from '../steps/merge-layer.js'
+import type { Operation } from '../steps/step.js'
+import type { Tools } from '../steps/tools.js'
+import { forgetLayer, mergeInput, retire } from './retire.js'
+import { tellEvent } from './tell.js'
+
+export const mergeLayerOperation: Operation<MergeLayerInput, Tools> = {
+  descriptor: mergeLayer,
+  plan: ({ layerId, layerIds, diskIds, children }) => ({
+    prepare: [],
+    pivot: markMerging(layerId, children),
+    finish: [moveData(layerId), wakeGuests(diskIds), closeMerged([layerId, ...layerIds], diskIds), removeDropped([layerId, ...layerIds])],
+    async settle(_, stores, journal) {
+      const gone = await stores.layers.list(ANY, { where: { id: { in: [layerId, ...layerIds] }, state: { is: 'dropping' } } })
+      for (const layer of gone) {
+        await forgetLayer(stores, layer.id)
+        await tellEvent(stores, journal, { projectId: layer.projectId, type: 'layer', id: layer.id, kind: 'layer.merged' })
+        await retire(stores, layer.parentId, journal)
+      }
+    },
+    abandon: async () => {},
+  }),
+  async renew(input: MergeLayerInput, stores: Stores) {
+    const layer = await stores.layers.find(ANY, input.layerId)
+    return layer === undefined ? undefined : await mergeInput(stores, input.layerId, input.children)
+  },
+}

@@ -1,0 +1,57 @@
+/** Every operation by name and version. A version stays here as long as an unfinished job may name it. */
+import type { Operation } from '../steps/step.js'
+import type { Tools } from '../steps/tools.js'
+import { attachVolumeOperation, detachVolumeOperation } from './attach-volume.js'
+import { captureImageOperation } from './capture-image.js'
+import { cloneVolumeOperation } from './clone-volume.js'
+import { createServerOperation } from './create-server.js'
+import { createSnapshotOperation } from './create-snapshot.js'
+import { createVolumeOperation } from './create-volume.js'
+import { deleteServerOperation } from './delete-server.js'
+import { deleteSnapshotOperation } from './delete-snapshot.js'
+import { deleteVolumeOperation } from './delete-volume.js'
+import { dropLayerOperation } from './drop-layer.js'
+import { exportImageOperation } from './export-image.js'
+import { extendVolumeOperation } from './extend-volume.js'
+import { importImageOperation } from './import-image.js'
+import { mergeLayerOperation } from './merge-layer.js'
+import { pauseServerOperation, unpauseServerOperation } from './pause-server.js'
+import { rebootServerOperation } from './reboot-server.js'
+import { recordGuestOffOperation, recordQemuLostOperation } from './record-guest.js'
+import { startServerOperation } from './start-server.js'
+import { stopServerOperation } from './stop-server.js'
+
+export type Registry = ReadonlyMap<string, Operation<object, Tools>>
+
+/** An operation reads only its own input, which a job of its name always carries. */
+const entry = <I extends object>(operation: Operation<I, Tools>): [string, Operation<object, Tools>] => [
+  operationKey(operation.descriptor.name, operation.descriptor.version),
+  operation as unknown as Operation<object, Tools>,
+]
+
+export const operationKey = (name: string, version: number): string => `${name}@${version}`
+
+export const registry: Registry = new Map([
+  entry(attachVolumeOperation),
+  entry(captureImageOperation),
+  entry(cloneVolumeOperation),
+  entry(createServerOperation),
+  entry(createSnapshotOperation),
+  entry(createVolumeOperation),
+  entry(deleteServerOperation),
+  entry(deleteSnapshotOperation),
+  entry(deleteVolumeOperation),
+  entry(detachVolumeOperation),
+  entry(dropLayerOperation),
+  entry(exportImageOperation),
+  entry(extendVolumeOperation),
+  entry(importImageOperation),
+  entry(mergeLayerOperation),
+  entry(pauseServerOperation),
+  entry(rebootServerOperation),
+  entry(recordGuestOffOperation),
+  entry(recordQemuLostOperation),
+  entry(startServerOperation),
+  entry(stopServerOperation),
+  entry(unpauseServerOperation),
+])

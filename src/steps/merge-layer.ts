@@ -1,0 +1,240 @@
+/**
+ * Removing a layer by moving data: up into its children, or its only child's down into it.
+ *
+ *     before   parent ◄── gone ◄── child         pulled     parent ◄── child
+ *                                                committed  parent ◄── gone (reads as child, is the disk's top)
+ *
+ * The pivot is the row `merging`, written before the first byte is copied: a commit spoils its base from then on, so the
+ * layer is never again shown as anyone's snapshot, and everything after goes forward. Which way it goes is decided each
+ * time the work begins: it stays right whatever a run before it copied, because the child shadows all it holds.
+ *
+ * The hard case: QEMU dies around the end of a commit. Before it the child has the truth, after it the base, and the files
+ * cannot tell. So the guest stands still from `job-complete` until the row that says which layer is the top (a few
+ * milliseconds): within that time both have it, and doing the commit again from the child is right. A pull has no such
+ * moment: what the child shows never changes, and its own header says whether it still needs the layer.
+ */
+import { unavailable, unknown } from '../domain/errors.js'
+import { planMerge } from '../domain/merge-plan.js'
+import { blockJobName, formatNode } from '../domain/names.js'
+import type { BlockHost, BlockJob, Chain, LayerFile, Merge } from '../ports/block.js'
+import { ANY, type Stores } from '../ports/stores.js'
+import { chainFiles, fileOf, layerFile, readersOf } from './places.js'
+import { repin } from './repin.js'
+import { Yielded } from './step.js'
+import type { ForwardBrick, PivotBrick, Tools } from './tools.js'
+
+export const MOVE = 'move-data'
+
+export const markMerging = (layerId: string, several: 'share' | 'each'): PivotBrick => ({
+  kind: 'pivot',
+  name: 'mark-merging',
+  probe: async () => 'absent',
+  apply: async () => {},
+  async record(_, stores) {
+    const layer = await stores.layers.find(ANY, layerId)
+    if (layer === undefined) return
+    const children = await stores.layers.children(layerId)
+    const plan = planMerge({
+      ...layer,
+      several,
+      isPinned: (await stores.layers.pins(layerId)).length > 0,
+      allocated: 1,
+      children: children.map((child) => ({ ...child, allocated: 0, openIn: 0 })),
+    })
+    if (plan.kind === 'pull' || plan.kind === 'commit') await stores.layers.transition(layerId, ['sealed'], { state: 'merging' })
+  },
+})
+
+export const moveData = (layerId: string): ForwardBrick => ({
+  kind: 'forward',
+  name: MOVE,
+  resumes: true,
+  // What runs or is done already is found by the work itself, child by child.
+  probe: async () => 'absent',
+  async apply(_, tools) {
+    const layer = await tools.db.read.layers.find(ANY, layerId)
+    if (layer?.state !== 'merging') return tools.learn({ way: 'none' })
+    const plan = await planNow(tools, layerId)
+    if (plan.kind === 'deferred') throw unavailable(plan.reason)
+    if (plan.kind === 'commit') await commitDown(tools, layerId, plan.top)
+    if (plan.kind === 'pull') {
+      for (const child of plan.into) await pullUp(tools, layerId, child)
+    }
+    tools.learn({ way: plan.kind, ...(plan.kind === 'commit' ? { top: plan.top } : {}) })
+  },
+  async record(_, stores, { way, top }) {
+    const layer = await stores.layers.find(ANY, layerId)
+    if (layer?.state !== 'merging') return
+    if (way === 'commit') return await recordCommit(stores, layerId, String(top))
+    for (const child of await stores.layers.children(layerId)) await stores.layers.update(child.id, { parentId: layer.parentId })
+    await stores.layers.transition(layerId, ['merging'], { state: 'dropping' })
+  },
+})
+
+async function recordCommit(stores: Stores, layerId: string, top: string): Promise<void> {
+  const child = await stores.layers.find(ANY, top)
+  if (child === undefined) return
+  for (const disk of await stores.disks.list(ANY, { where: { topLayerId: { is: top } } }))
+    await stores.disks.update(disk.id, { topLayerId: layerId })
+  for (const above of await stores.layers.children(top)) await stores.layers.update(above.id, { parentId: layerId })
+  await repin(stores, top, layerId)
+  await stores.layers.transition(layerId, ['merging'], { state: child.state, virtualSize: child.virtualSize })
+  await stores.layers.transition(top, ['top', 'sealed'], { state: 'dropping' })
+}
+
+async function planNow(tools: Tools, layerId: string) {
+  const stores = tools.db.read
+  const size = async (id: string): Promise<number> => (await tools.files.stat((await layerFile(stores, id)).path))?.allocated ?? 0
+  const [layer, rows] = [await stores.layers.find(ANY, layerId), await stores.layers.children(layerId)]
+  const children = await Promise.all(
+    rows.map(async (child) => {
+      const readers = await readersOf(tools, child.id)
+      return { ...child, allocated: await size(child.id), openIn: new Set(readers.map((r) => r.guest.serverId)).size }
+    }),
+  )
+  // A commit that runs, or ran, is gone on with: sizes have changed since it was chosen.
+  const [only] = children
+  const begun = only?.state === 'top' && children.length === 1 && (await commitBegun(tools, layerId, only.id))
+  if (begun && only !== undefined) return { kind: 'commit', top: only.id, bytes: only.allocated } as const
+  return planMerge({
+    format: layer?.format ?? 'raw',
+    origin: 'disk',
+    isPinned: false,
+    allocated: await size(layerId),
+    several: 'each',
+    children,
+  })
+}
+
+async function commitBegun(tools: Tools, layerId: string, child: string): Promise<boolean> {
+  for (const { guest, topNode } of await readersOf(tools, child)) {
+    const job = await guest.blocks.blockJob(blockJobName('merge', layerId))
+    if (job?.type === 'commit' || topNode === formatNode(layerId)) return true
+  }
+  return false
+}
+
+async function pullUp(tools: Tools, layerId: string, childId: string): Promise<void> {
+  const stores = tools.db.read
+  const chain = await chainFiles(stores, childId)
+  const [top, , base = null] = chain
+  if (top === undefined) return
+  const job = blockJobName('merge', childId)
+  const [reader] = await readersOf(tools, childId)
+  if (reader === undefined && (await tools.files.probe(top, base)) === 'done') return
+  await onHost(tools, reader?.guest.blocks, chain, async (host) => {
+    if ((await host.blockJob(job)) === undefined) {
+      const below = (await host.nodes()).find((node) => node.node === formatNode(childId))?.backing
+      if (below !== formatNode(layerId)) return
+      const root = reader === undefined ? top : await diskTop(stores, reader.diskId)
+      await host.startMerge(job, root, { kind: 'stream', top, base })
+    }
+    await settled(host, job, await waitFor(tools, host, job, 'concluded', AbortSignal.any([tools.stop, tools.makeWay])))
+  })
+}
+
+async function commitDown(tools: Tools, layerId: string, childId: string): Promise<void> {
+  const chain = await chainFiles(tools.db.read, childId)
+  const [top, base] = chain
+  if (top === undefined || base?.layerId !== layerId) return
+  const id = blockJobName('merge', layerId)
+  const [reader] = await readersOf(tools, childId)
+  const merge: Merge = { kind: 'commit', active: true, top, base }
+  await onHost(tools, reader?.guest.blocks, chain, async (host) => {
+    const switched = async (): Promise<boolean> => reader !== undefined && (await host.topNode(reader.diskId)) === formatNode(layerId)
+    if (await switched()) return
+    let job = await host.blockJob(id)
+    if (job?.status === 'concluded') {
+      await host.dismissJob(id)
+      job = undefined
+    }
+    if (job === undefined) await host.startMerge(id, top, merge)
+    const ready = await waitFor(tools, host, id, 'ready', AbortSignal.any([tools.stop, tools.makeWay]))
+    if (ready.status === 'concluded') await settled(host, id, ready)
+    const guest = reader?.guest
+    try {
+      await guest?.pause()
+      await host.completeJob(id)
+      // Beyond this there is no making way: the disk is being switched.
+      await settled(host, id, await waitFor(tools, host, id, 'concluded', tools.stop))
+    } catch (error) {
+      // Not when told to stop: whoever takes over finds the guest standing, and goes on from there.
+      if (guest !== undefined && !tools.stop.aborted && !(await switched())) await wake(tools, guest.serverId)
+      throw error
+    }
+  })
+}
+
+/** Forward: the guest goes on once the tables name its top, if the tables say it should be running. */
+export const wakeGuests = (diskIds: readonly string[]): ForwardBrick => ({
+  kind: 'forward',
+  name: 'wake-guest',
+  probe: async () => 'absent',
+  async apply(_, tools) {
+    const disks = await tools.db.read.disks.list(ANY, { where: { id: { in: [...diskIds] } } })
+    for (const serverId of new Set(disks.map((disk) => disk.serverId))) if (serverId !== null) await wake(tools, serverId)
+  },
+})
+
+async function wake(tools: Tools, serverId: string): Promise<void> {
+  const server = await tools.db.read.servers.find(ANY, serverId)
+  const guest = server?.vmState === 'active' ? await tools.hypervisor.find(serverId) : undefined
+  if (guest !== undefined && (await guest.runState()) === 'paused') await guest.resume()
+}
+
+/** Forward: the result is in our journal now, so QEMU may forget it, and the node of the layer that went is closed. */
+export const closeMerged = (layerIds: readonly string[], diskIds: readonly string[]): ForwardBrick => ({
+  kind: 'forward',
+  name: 'close-merged',
+  probe: async () => 'absent',
+  async apply(_, tools) {
+    const gone = await tools.db.read.layers.list(ANY, { where: { id: { in: [...layerIds] }, state: { is: 'dropping' } } })
+    const disks = await tools.db.read.disks.list(ANY, { where: { id: { in: [...diskIds] } } })
+    for (const serverId of new Set(disks.map((disk) => disk.serverId))) {
+      const host = serverId === null ? undefined : (await tools.hypervisor.find(serverId))?.blocks
+      if (host === undefined) continue
+      for (const layerId of layerIds) await host.dismissJob(blockJobName('merge', layerId))
+      for (const layer of gone) await host.close(layer.id)
+    }
+  },
+})
+
+async function diskTop(stores: Stores, diskId: string): Promise<LayerFile> {
+  const disk = await stores.disks.find(ANY, diskId)
+  const layer = disk?.topLayerId == null ? undefined : await stores.layers.find(ANY, disk.topLayerId)
+  if (layer === undefined) throw unavailable('the disk has no layer')
+  return await fileOf(stores, layer)
+}
+
+/** In the guest that has the chain open, else in a storage daemon that ends with the work. */
+async function onHost(tools: Tools, live: BlockHost | undefined, chain: Chain, work: (host: BlockHost) => Promise<void>): Promise<void> {
+  if (live !== undefined) return await work(live)
+  await tools.files.verify(chain)
+  const host = await tools.offlineHosts.open(blockJobName('merge', chain[0]?.layerId ?? ''), chain)
+  try {
+    await work(host)
+  } finally {
+    await host.release()
+  }
+}
+
+/** A failure is dismissed at once, to be tried again; success only once it is in our journal, but for a daemon that ends now. */
+async function settled(host: BlockHost, id: string, job: BlockJob): Promise<void> {
+  if (job.error !== undefined || !host.live) await host.dismissJob(id)
+  if (job.error !== undefined) throw unavailable(`the block job failed: ${job.error}`)
+}
+
+/** Waits; makes way by ending the block job, which leaves the graph as it was. */
+async function waitFor(tools: Tools, host: BlockHost, id: string, until: 'ready' | 'concluded', signal: AbortSignal): Promise<BlockJob> {
+  try {
+    const onProgress = (job: BlockJob): void => tools.report({ bytesDone: job.current, bytesTotal: job.total })
+    const job = await host.waitForJob(id, { signal, onProgress, until })
+    if (job === undefined) throw unknown('the block job is gone')
+    return job
+  } catch (error) {
+    if (tools.stop.aborted || signal === tools.stop || !tools.makeWay.aborted) throw error
+    await host.cancelJob(id)
+    await host.dismissJob(id)
+    throw new Yielded()
+  }
+}

@@ -1,0 +1,22 @@
+/** Which strategy takes a snapshot: the highest bid; if there is none, every refusal is named. */
+import { DomainError } from '../domain/errors.js'
+import { qemuExternal } from './qemu-external.js'
+import type { Strategy, StrategyName, Target } from './strategy.js'
+
+const STRATEGIES: readonly Strategy[] = [qemuExternal]
+
+export function selectStrategy(target: Target, strategies: readonly Strategy[] = STRATEGIES): Strategy {
+  const bids = strategies.map((strategy) => ({ strategy, bid: strategy.bid(target) }))
+  const offers = bids.flatMap(({ strategy, bid }) => ('rank' in bid ? [{ strategy, rank: bid.rank }] : []))
+  const best = offers.toSorted((a, b) => b.rank - a.rank)[0]
+  if (best !== undefined) return best.strategy
+  const refusals = bids.flatMap(({ strategy, bid }) => ('refuses' in bid ? [`${strategy.name}: ${bid.refuses}`] : []))
+  throw new DomainError('invalid', `No way to take this snapshot: ${refusals.join('; ')}.`)
+}
+
+/** Whoever made a snapshot removes it. */
+export function strategyNamed(name: StrategyName): Strategy {
+  const strategy = STRATEGIES.find((one) => one.name === name)
+  if (strategy === undefined) throw new DomainError('internal', `There is no snapshot strategy "${name}".`)
+  return strategy
+}

@@ -1,0 +1,42 @@
+/**
+ * A strategy is a way to take snapshots. It bids from recorded facts only, so the API may ask it, and it composes steps
+ * into plans instead of acting: crash-safety is inherited from the runner. Callers ask its traits, never its name.
+ */
+import type { Switch } from '../domain/operations.js'
+import type { Server } from '../domain/server.js'
+import type { Quiesce } from '../domain/snapshot.js'
+import type { WorkPlan } from '../steps/tools.js'
+
+export type StrategyName = 'qemu-external'
+
+export interface Traits {
+  readonly live: boolean
+  readonly memory: boolean
+  readonly branches: boolean
+  readonly deletesInPlace: boolean
+  readonly needsPausedGuest: boolean
+  readonly spansDisksAtomically: boolean
+}
+
+/** What is recorded of the disks to be captured. */
+export interface Target {
+  /** Format of each disk's top layer. */
+  readonly formats: readonly ('qcow2' | 'raw')[]
+  readonly vmState: Server['vmState'] | null
+  readonly disks: number
+  readonly withMemory: boolean
+}
+
+export interface Capture {
+  readonly serverId: string | null
+  readonly switches: readonly Switch[]
+  readonly quiesce: Quiesce
+}
+
+export interface Strategy {
+  readonly name: StrategyName
+  readonly traits: Traits
+  bid(target: Target): { readonly rank: number } | { readonly refuses: string }
+  /** The steps that capture disks; final statuses are the operation's. */
+  create(capture: Capture): Pick<WorkPlan, 'prepare' | 'guard' | 'pivot' | 'finish'>
+}
