@@ -19,12 +19,17 @@ export interface OfflineHostsOptions {
   readonly binary?: string
 }
 
+export interface ClosableOfflineHosts extends OfflineHosts {
+  /** Lets go of our sessions; the daemons go on until `release` or our end. */
+  close(): Promise<void>
+}
+
 interface Daemon {
   readonly session: QmpSession
   readonly identity: ProcessIdentity
 }
 
-export function createOfflineHosts({ stateDir, binary = 'qemu-storage-daemon' }: OfflineHostsOptions): OfflineHosts {
+export function createOfflineHosts({ stateDir, binary = 'qemu-storage-daemon' }: OfflineHostsOptions): ClosableOfflineHosts {
   const runDir = join(stateDir, 'run')
   const daemons = new Map<string, Daemon>()
 
@@ -81,6 +86,10 @@ export function createOfflineHosts({ stateDir, binary = 'qemu-storage-daemon' }:
         throw error
       }
       return { ...createBlockHost({ session: daemon.session, live: false }), release: () => end(name, daemon) }
+    },
+    close: async () => {
+      for (const { session } of daemons.values()) session.close()
+      daemons.clear()
     },
   }
 }
