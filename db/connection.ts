@@ -6,8 +6,9 @@ import type { Micros } from '../src/domain/time.js'
 import type { Database } from '../src/ports/stores.js'
 import { migrate } from './migrate.js'
 import { type Log, openPool } from './pool.js'
+import { type Purged, type PurgeOptions, purge } from './purge.js'
 import { createStores } from './stores/stores.js'
-import { createUnitOfWork, readSession, type UnitOfWorkOptions } from './transaction.js'
+import { createUnitOfWork, type Engine, readSession } from './transaction.js'
 
 export interface OpenOptions {
   readonly url: string
@@ -16,14 +17,29 @@ export interface OpenOptions {
   readonly now?: () => Micros
 }
 
-export async function openDatabase({ url, logger, now = () => Date.now() * 1000 }: OpenOptions): Promise<Database> {
+export interface OpenDatabase extends Database {
+  /** Forgets what nobody will ask for again; to be called now and then. */
+  purge(options?: PurgeOptions): Promise<Purged>
+}
+
+export async function openDatabase({ url, logger, now = () => Date.now() * 1000 }: OpenOptions): Promise<OpenDatabase> {
   const pool = openPool(url, logger)
-  const options: UnitOfWorkOptions = { pool, stores: createStores, now, logger }
+  const engine: Engine = { pool, now, logger }
   try {
-    await migrate(options)
+    await migrate(engine)
   } catch (error) {
     await pool.close()
     throw error
   }
-  return { transaction: createUnitOfWork(options), read: createStores(readSession(options)), close: pool.close }
+  return {
+    transaction: createUnitOfWork(engine, createStores),
+    read: createStores(readSession(engine)),
+    purge: async (options) =>
+      await purge(
+        createUnitOfWork(engine, (session) => session),
+        now(),
+        options,
+      ),
+    close: pool.close,
+  }
 }

@@ -6,18 +6,18 @@
 import { MIGRATIONS, type Migration } from './migrations/index.js'
 import type { Connection } from './pool.js'
 import { asText } from './session.js'
-import { persist, type UnitOfWorkOptions } from './transaction.js'
+import { type Engine, persist } from './transaction.js'
 
-export async function migrate(options: UnitOfWorkOptions, migrations: readonly Migration[] = MIGRATIONS): Promise<void> {
+export async function migrate(engine: Engine, migrations: readonly Migration[] = MIGRATIONS): Promise<void> {
   const known = new Set(migrations.map((m) => m.name))
-  const missing = await lacking(options, migrations, known)
+  const missing = await lacking(engine, migrations, known)
   if (missing === 0) return
-  await persist({ ...options, patience: 60_000 }, async () => {
-    const connection = await options.pool.acquire()
+  await persist({ ...engine, patience: 60_000 }, async () => {
+    const connection = await engine.pool.acquire()
     let broken = true
     try {
-      if (options.pool.dialect.engine === 'sqlite') await inOneTransaction(connection, options, migrations)
-      else await underNamedLock(connection, options, migrations)
+      if (engine.pool.dialect.engine === 'sqlite') await inOneTransaction(connection, engine, migrations)
+      else await underNamedLock(connection, engine, migrations)
       broken = false
     } finally {
       await connection.release(broken)
@@ -26,7 +26,7 @@ export async function migrate(options: UnitOfWorkOptions, migrations: readonly M
 }
 
 /** How many are not applied yet: a look without any lock, so that an ordinary start waits for nobody. */
-async function lacking({ pool }: UnitOfWorkOptions, migrations: readonly Migration[], known: ReadonlySet<string>): Promise<number> {
+async function lacking({ pool }: Engine, migrations: readonly Migration[], known: ReadonlySet<string>): Promise<number> {
   let applied: Set<string>
   try {
     applied = new Set((await pool.read('SELECT name FROM schema_migrations')).map((row) => asText(row['name'])))
@@ -47,10 +47,10 @@ function refuseNewer(applied: ReadonlySet<string>, known: ReadonlySet<string>): 
   )
 }
 
-async function inOneTransaction(connection: Connection, options: UnitOfWorkOptions, migrations: readonly Migration[]): Promise<void> {
+async function inOneTransaction(connection: Connection, engine: Engine, migrations: readonly Migration[]): Promise<void> {
   await connection.run('BEGIN IMMEDIATE')
   try {
-    await apply(connection, options, migrations, '')
+    await apply(connection, engine, migrations, '')
     await connection.run('COMMIT')
   } catch (error) {
     await connection.run('ROLLBACK').catch(() => {})
@@ -58,24 +58,19 @@ async function inOneTransaction(connection: Connection, options: UnitOfWorkOptio
   }
 }
 
-async function underNamedLock(connection: Connection, options: UnitOfWorkOptions, migrations: readonly Migration[]): Promise<void> {
+async function underNamedLock(connection: Connection, engine: Engine, migrations: readonly Migration[]): Promise<void> {
   const [held] = await connection.rows("SELECT GET_LOCK(CONCAT('strata:', LEFT(DATABASE(), 50)), 60) AS held, VERSION() AS version")
   if (Number(held?.['held']) !== 1) throw new Error('another process has been migrating the database for a minute; try again later')
   try {
     // Exact comparison, trailing spaces included: the `_bin` collations alone would call 'a' and 'a ' equal.
     const collation = asText(held?.['version']).includes('MariaDB') ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin'
-    await apply(connection, options, migrations, collation)
+    await apply(connection, engine, migrations, collation)
   } finally {
     await connection.rows("SELECT RELEASE_LOCK(CONCAT('strata:', LEFT(DATABASE(), 50)))")
   }
 }
 
-async function apply(
-  connection: Connection,
-  { pool, now }: UnitOfWorkOptions,
-  migrations: readonly Migration[],
-  collation: string,
-): Promise<void> {
+async function apply(connection: Connection, { pool, now }: Engine, migrations: readonly Migration[], collation: string): Promise<void> {
   const ledger = { name: 'schema_migrations', columns: ['name WORD NOT NULL', 'applied_at INT NOT NULL'], indexes: ['unique name'] }
   for (const statement of pool.dialect.createTable(ledger, { collation })) await connection.run(statement)
   const applied = new Set((await connection.rows('SELECT name FROM schema_migrations')).map((row) => asText(row['name'])))

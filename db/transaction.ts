@@ -12,30 +12,29 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { DomainError } from '../src/domain/errors.js'
 import type { Micros } from '../src/domain/time.js'
-import type { Stores, UnitOfWork } from '../src/ports/stores.js'
 import type { Connection, Log, Pool } from './pool.js'
 import { type Row, type Session, StartOver, type Value } from './session.js'
 
-export interface UnitOfWorkOptions {
+export interface Engine {
   readonly pool: Pool
-  readonly stores: (session: Session) => Stores
   readonly now: () => Micros
   readonly logger?: Log | undefined
   /** How long a unit of work may be tried again, milliseconds. */
   readonly patience?: number
 }
 
-export function createUnitOfWork(options: UnitOfWorkOptions): UnitOfWork {
+/** `stores` makes what the work is handed from the session of its transaction. */
+export function createUnitOfWork<S>(engine: Engine, stores: (session: Session) => S): <R>(work: (stores: S) => Promise<R>) => Promise<R> {
   const inside = new AsyncLocalStorage<{ open: boolean }>()
   return async (work) => {
     if (inside.getStore()?.open) throw new Error('a transaction inside a transaction: pass the stores on instead')
-    return await persist(options, async () => await attempt(options, inside, work))
+    return await persist(engine, async () => await attempt(engine, inside, async (session) => await work(stores(session))))
   }
 }
 
 /** Runs something that leaves no trace when it fails, until it succeeds or patience ends. Reads use it too. */
 export async function persist<R>(
-  { pool, logger, patience = 15_000 }: Pick<UnitOfWorkOptions, 'pool' | 'logger' | 'patience'>,
+  { pool, logger, patience = 15_000 }: Pick<Engine, 'pool' | 'logger' | 'patience'>,
   once: () => Promise<R>,
 ): Promise<R> {
   const deadline = performance.now() + patience
@@ -55,32 +54,32 @@ export async function persist<R>(
 }
 
 async function attempt<R>(
-  options: UnitOfWorkOptions,
+  engine: Engine,
   inside: AsyncLocalStorage<{ open: boolean }>,
-  work: (stores: Stores) => Promise<R>,
+  work: (session: Session) => Promise<R>,
 ): Promise<R> {
-  const { pool } = options
+  const { pool } = engine
   const connection = await pool.acquire()
-  const session = bind(connection, options)
+  const session = bind(connection, engine)
   let broken = false
   try {
     await connection.run(pool.dialect.begin)
     const scope = { open: true }
     let result: R
     try {
-      result = await inside.run(scope, async () => await work(options.stores(session)))
+      result = await inside.run(scope, async () => await work(session))
     } finally {
       scope.open = false
       session.end()
     }
     const witness = session.wrote() && pool.dialect.commitMayBeUnknown ? randomUUID() : undefined
-    if (witness !== undefined) await connection.run('INSERT INTO transactions (id, created_at) VALUES (?, ?)', [witness, options.now()])
+    if (witness !== undefined) await connection.run('INSERT INTO transactions (id, created_at) VALUES (?, ?)', [witness, engine.now()])
     try {
       await connection.run('COMMIT')
     } catch (error) {
       if (witness === undefined || isRolledBack(error)) throw error
       broken = true
-      if (!(await happened(options, witness, error))) throw new StartOver('the commit did not happen')
+      if (!(await happened(engine, witness, error))) throw new StartOver('the commit did not happen')
     }
     return result
   } catch (error) {
@@ -99,15 +98,15 @@ async function attempt<R>(
 /** Deadlock and lock wait (Galera's failed certification is told as a deadlock): certainly nothing was committed. */
 const isRolledBack = (error: unknown): boolean => [1213, 1205].includes(Number((error as { errno?: unknown }).errno))
 
-async function happened(options: UnitOfWorkOptions, witness: string, lost: unknown): Promise<boolean> {
-  const { pool, logger } = options
+async function happened(engine: Engine, witness: string, lost: unknown): Promise<boolean> {
+  const { pool, logger } = engine
   logger?.warn({ err: lost, transaction: witness }, 'database: the answer to a COMMIT was lost; asking for its outcome')
   try {
-    return await persist(options, async () => {
+    return await persist(engine, async () => {
       const connection = await pool.acquire()
       let broken = false
       try {
-        await connection.run('INSERT INTO transactions (id, created_at) VALUES (?, ?)', [witness, options.now()])
+        await connection.run('INSERT INTO transactions (id, created_at) VALUES (?, ?)', [witness, engine.now()])
         return false
       } catch (error) {
         if (pool.dialect.meaning(error) === 'duplicate') return true
@@ -127,7 +126,7 @@ interface BoundSession extends Session {
   end(): void
 }
 
-function bind(connection: Connection, { pool, now }: UnitOfWorkOptions): BoundSession {
+function bind(connection: Connection, { pool, now }: Engine): BoundSession {
   let changes = 0
   let ended = false
   const check = (): void => {
@@ -153,11 +152,11 @@ function bind(connection: Connection, { pool, now }: UnitOfWorkOptions): BoundSe
 }
 
 /** Outside a transaction: reads only, tried again when the connection was lost. */
-export function readSession(options: UnitOfWorkOptions): Session {
+export function readSession(engine: Engine): Session {
   return {
-    dialect: options.pool.dialect,
-    now: options.now,
-    rows: async (sql, bindings) => await persist(options, async () => await options.pool.read(sql, bindings)),
+    dialect: engine.pool.dialect,
+    now: engine.now,
+    rows: async (sql, bindings) => await persist(engine, async () => await engine.pool.read(sql, bindings)),
     run: async () => {
       throw new Error('a change outside a transaction: use db.transaction')
     },
