@@ -1,0 +1,65 @@
+/**
+ * The state directory: made on the first start, 0700, everything in it for our eyes only. Holds `clouds.yaml` (how to
+ * reach us, with the admin's password) and `url` (our base URL, there only while we are ready).
+ */
+import { randomBytes } from 'node:crypto'
+import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const DIRECTORIES = ['pools', 'staging', 'run', 'guests', 'keeper']
+
+/** Makes what is missing; what is there and open to others is closed. */
+export async function prepareStateDir(stateDir: string, pools: readonly { readonly path: string }[]): Promise<void> {
+  for (const path of [stateDir, ...DIRECTORIES.map((name) => join(stateDir, name)), ...pools.map((pool) => pool.path)]) {
+    const existed = await mkdir(path, { recursive: true, mode: 0o700 }).then((made) => made === undefined)
+    const isOurs = path === stateDir || path.startsWith(`${stateDir}/`)
+    if (existed && isOurs && ((await stat(path)).mode & 0o077) !== 0) await chmod(path, 0o700)
+  }
+}
+
+export interface Cloud {
+  readonly url: string
+  readonly password: string
+  readonly region: string
+  /** PEM file clients must trust, when HTTPS is served with it. */
+  readonly certificate?: string | undefined
+}
+
+export const cloudsFile = (stateDir: string): string => join(stateDir, 'clouds.yaml')
+
+/** The password of an earlier start, or undefined. The file is ours and its form is fixed: a line says it. */
+export async function keptPassword(stateDir: string): Promise<string | undefined> {
+  const text = await readFile(cloudsFile(stateDir), 'utf8').catch(() => '')
+  const quoted = /^\s+password: ("(?:[^"\\]|\\.)*")$/m.exec(text)?.[1]
+  return quoted === undefined ? undefined : (JSON.parse(quoted) as string)
+}
+
+export const newPassword = (): string => randomBytes(18).toString('base64url')
+
+export async function writeClouds(stateDir: string, cloud: Cloud): Promise<void> {
+  const quote = JSON.stringify
+  const text = `# Written by Strata at each start. Use: OS_CLIENT_CONFIG_FILE=${cloudsFile(stateDir)} openstack --os-cloud strata …
+clouds:
+  strata:
+    auth:
+      auth_url: ${quote(`${cloud.url}/identity/v3`)}
+      username: "admin"
+      password: ${quote(cloud.password)}
+      project_name: "admin"
+      user_domain_name: "Default"
+      project_domain_name: "Default"
+    region_name: ${quote(cloud.region)}
+    identity_api_version: "3"
+${cloud.certificate === undefined ? '' : `    cacert: ${quote(cloud.certificate)}\n`}`
+  await writeWhole(cloudsFile(stateDir), text)
+}
+
+export const writeUrl = async (stateDir: string, url: string): Promise<void> => await writeWhole(join(stateDir, 'url'), `${url}\n`)
+export const removeUrl = async (stateDir: string): Promise<void> => await rm(join(stateDir, 'url'), { force: true })
+
+/** Readers see the old text or the new one, never half of it. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const draft = `${path}.${process.pid}`
+  await writeFile(draft, text, { mode: 0o600 })
+  await rename(draft, path)
+}
