@@ -38,7 +38,8 @@ export interface Volume {
   previousStatus: VolumeStatus | null
   sizeGib: number
   bootable: boolean
-  readonly: boolean
+  /** Null until somebody said so: Cinder shows the flag only then. */
+  readonly: boolean | null
   metadata: Metadata
   /** `volume_image_metadata`: null when not made from an image. */
   imageMetadata: Metadata | null

@@ -97,7 +97,7 @@ async function accept(deps: VolumeDeps, stores: Stores, caller: Caller, wanted: 
     previousStatus: null,
     sizeGib,
     bootable: source.bootable,
-    readonly: false,
+    readonly: null,
     metadata: request.metadata,
     imageMetadata: source.imageMetadata,
     volumeTypeId: type.id,
