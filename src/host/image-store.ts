@@ -33,7 +33,7 @@ export function createImageStore(options: { stagingDir: string }): ImageStore {
         await file.close()
       }
     },
-    removeStaging: (path) => unlink(inStaging(path)).catch(ignoreMissing),
+    removeStaging: async (path) => await unlink(inStaging(path)).catch(ignoreMissing),
     async idleFor(path) {
       const found = await stat(inStaging(path)).catch(ignoreMissing)
       return found === undefined ? undefined : Math.max(0, Date.now() - found.mtimeMs)
