@@ -12,6 +12,7 @@ import { qemuExternal } from '../strategies/qemu-external.js'
 import { forgetPlanned, isBroken, recordSwitch, reportOf } from './capture.js'
 import { failImage } from './image-parts.js'
 import { retire } from './retire.js'
+import { originOf } from './tell.js'
 
 /** Clients look for `saving` at least this long. */
 const SHOWN = millisToMicros(300)
@@ -49,7 +50,7 @@ export const captureImageOperation: Operation<CaptureImageInput, Tools> = {
           )
         const { imageLayerId } = input
         const next = { imageId, imageLayerId, sourceLayerId, serverId, volumeId, notActiveBefore: journal.now + SHOWN }
-        await stores.jobs.enqueue(exportImage, next, { hostId: journal.hostId, origin: journal })
+        await stores.jobs.enqueue(exportImage, next, { hostId: journal.hostId, origin: originOf(journal) })
       },
       async abandon(_, stores, journal, { sentence }) {
         await forgetPlanned(stores, [source.layerId], journal)

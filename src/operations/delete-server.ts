@@ -9,7 +9,7 @@ import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { giveUpDisk } from './give-up-disk.js'
 import { endServerJob } from './server-parts.js'
-import { tellEvent } from './tell.js'
+import { originOf, tellEvent } from './tell.js'
 
 export const deleteServerOperation: Operation<ServerInput, Tools> = {
   descriptor: deleteServer,
@@ -43,6 +43,10 @@ async function releaseVolumes(stores: Stores, journal: Journal, serverId: string
     const moved = await stores.volumes.transition(volume.id, from, { status, previousStatus: null, updatedAt: journal.now })
     await tellEvent(stores, journal, { projectId: volume.projectId, type: 'volume', id: volume.id, kind: `volume.${status}` })
     if (moved && status === 'deleting')
-      await stores.jobs.enqueue(deleteVolume, { volumeId: volume.id, diskId: volume.diskId }, { hostId: journal.hostId, origin: journal })
+      await stores.jobs.enqueue(
+        deleteVolume,
+        { volumeId: volume.id, diskId: volume.diskId },
+        { hostId: journal.hostId, origin: originOf(journal) },
+      )
   }
 }

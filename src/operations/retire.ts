@@ -11,7 +11,8 @@ export async function retire(stores: Stores, layerId: string | null, origin: Ori
   if ((await stores.jobs.unfinished('layer', layer.id)).length > 0) return
   const pool = await stores.pools.find(ANY, layer.poolId)
   if (pool === undefined) return
-  const options = { hostId: pool.hostId, origin }
+  const { projectId, userId, requestId } = origin
+  const options = { hostId: pool.hostId, origin: { projectId, userId, requestId } }
   const children = await stores.layers.children(layer.id)
   if (children.length === 0) {
     await stores.jobs.enqueue(dropLayer, { layerId: layer.id }, options)

@@ -1,8 +1,11 @@
 /** What others learn when a job ends: events in the outbox, messages for the user, the instance action of the request. */
 import { randomUUID } from 'node:crypto'
 import { secondsToMicros } from '../domain/time.js'
-import { ANY, type Stores } from '../ports/stores.js'
+import { ANY, type Origin, type Stores } from '../ports/stores.js'
 import type { Journal } from '../steps/step.js'
+
+/** Who a follow-up job is for: whoever asked for this one. */
+export const originOf = ({ projectId, userId, requestId }: Journal): Origin => ({ projectId, userId, requestId })
 
 type Resource = 'server' | 'volume' | 'snapshot' | 'image' | 'layer'
 

@@ -1,0 +1,144 @@
+/**
+ * The reconciler compares what the tables say with what is there, and enqueues jobs: it never acts on a guest or a layer
+ * itself. A guest that shut itself down, a QEMU that is gone, a host that was rebooted; layers nobody needs that no job
+ * is about; files of ours that no row knows (told first, removed only when seen again later); uploads whose API is gone.
+ */
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { recordGuestOff, recordQemuLost } from '../domain/operations.js'
+import type { Server } from '../domain/server.js'
+import { secondsToMicros } from '../domain/time.js'
+import { retire } from '../operations/retire.js'
+import type { Doorbell } from '../ports/doorbell.js'
+import { ANY, type Origin } from '../ports/stores.js'
+import type { WorkerPorts } from '../steps/tools.js'
+
+export interface ReconcilerOptions {
+  readonly ports: WorkerPorts
+  readonly doorbell: Doorbell
+  readonly log: { info(fields: object, message: string): void; warn(fields: object, message: string): void }
+  /** How long a file without a row is only reported. */
+  readonly orphanGraceMs?: number
+}
+
+export interface Reconciler {
+  /** Guests: cheap, also asked for whenever QEMU says something changed. */
+  guests(): Promise<number>
+  /** Layers, files, uploads: every minute or so. */
+  sweep(): Promise<void>
+  /** At start: a host with another boot id lost all its guests at once. */
+  hostStarted(bootId: string): Promise<void>
+}
+
+const OURS = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.(qcow2|raw)$/
+const UPLOAD_PATIENCE = secondsToMicros(3600)
+
+export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000 }: ReconcilerOptions): Reconciler {
+  const { db, hypervisor, clock, settings } = ports
+  const { hostId } = settings
+  const orphans = new Map<string, number>()
+  let rebooted = false
+
+  return {
+    async guests() {
+      let found = 0
+      const where = { hostId: { is: hostId }, vmState: { in: ['active', 'paused'] } }
+      for (const server of await db.read.servers.list(ANY, { where })) {
+        const lost = !(await hypervisor.isRunning(server.id))
+        if ((lost || (await isOff(server.id))) && (await record(server, lost))) found++
+      }
+      if (found > 0) doorbell.ring(hostId)
+      return found
+    },
+
+    async sweep() {
+      await retireUnneeded()
+      await sweepFiles()
+      await giveUpUploads()
+    },
+
+    async hostStarted(bootId) {
+      const host = await db.read.hosts.find(ANY, hostId)
+      rebooted = host !== undefined && host.bootId !== '' && host.bootId !== bootId
+      await this.guests()
+      await db.transaction((stores) => stores.hosts.update(hostId, { bootId, heartbeatAt: clock.now(), state: 'up' }))
+      rebooted = false
+    },
+  }
+
+  async function isOff(serverId: string): Promise<boolean> {
+    const guest = await hypervisor.find(serverId).catch(() => undefined)
+    return (await guest?.runState().catch(() => undefined)) === 'shutdown'
+  }
+
+  async function record(server: Server, lost: boolean): Promise<boolean> {
+    const disks = await db.read.disks.list(ANY, { where: { serverId: { is: server.id } } })
+    const input = { serverId: server.id, diskIds: disks.map((disk) => disk.id) }
+    const options = { hostId, origin: originFor(server.projectId, server.userId, clock.now()) }
+    const reason = rebooted ? 'The host was restarted.' : 'The server stopped unexpectedly.'
+    return await db.transaction(async (stores) => {
+      // A job that is about this server will see for itself; what is left then is seen at the next look.
+      if ((await stores.jobs.unfinished('server', server.id)).length > 0) return false
+      if (lost) await stores.jobs.enqueue(recordQemuLost, { ...input, reason }, options)
+      else await stores.jobs.enqueue(recordGuestOff, input, options)
+      log.info({ serverId: server.id, lost }, 'a guest ended by itself')
+      return true
+    })
+  }
+
+  async function retireUnneeded(): Promise<void> {
+    const pools = await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })
+    for (const pool of pools) {
+      for (const layer of await db.read.layers.list(ANY, { where: { poolId: { is: pool.id }, state: { is: 'sealed' } } })) {
+        if (await isStuck(layer.id)) continue
+        await db.transaction((stores) => retire(stores, layer.id, originFor(layer.projectId, '', clock.now())))
+      }
+    }
+    doorbell.ring(hostId)
+  }
+
+  /** A merge that cannot be now: its only child is open in several running guests. Asking again would only spin. */
+  async function isStuck(layerId: string): Promise<boolean> {
+    const [child, ...more] = await db.read.layers.children(layerId)
+    if (child === undefined || more.length > 0) return more.length > 0
+    const above = [child.id, ...(await db.read.layers.descendants(child.id)).map((layer) => layer.id)]
+    const disks = await db.read.disks.list(ANY, { where: { topLayerId: { in: above } } })
+    const servers = [...new Set(disks.map((disk) => disk.serverId))].filter((id) => id !== null)
+    const running = await Promise.all(servers.map((id) => hypervisor.isRunning(id)))
+    return running.filter(Boolean).length > 1
+  }
+
+  /** Only names as we give them; whatever else lies there is another's. */
+  async function sweepFiles(): Promise<void> {
+    for (const pool of await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })) {
+      for (const name of (await readdir(pool.path)).filter((one) => OURS.test(one))) {
+        const path = join(pool.path, name)
+        if ((await db.read.layers.count(ANY, { poolId: { is: pool.id }, fileName: { is: name } })) > 0) {
+          orphans.delete(path)
+          continue
+        }
+        const since = orphans.get(path) ?? clock.monotonic()
+        if (!orphans.has(path)) log.warn({ path }, 'a layer file belongs to no layer')
+        orphans.set(path, since)
+        if (clock.monotonic() - since < orphanGraceMs * 1000) continue
+        await rm(path, { force: true })
+        orphans.delete(path)
+        log.warn({ path }, 'removed a layer file that belonged to no layer')
+      }
+    }
+  }
+
+  /** Bytes stopped coming and no job took them: the image may be uploaded again. */
+  async function giveUpUploads(): Promise<void> {
+    const before = clock.now() - UPLOAD_PATIENCE
+    const where = { status: { is: 'saving' }, sourceLayerId: { is: null }, updatedAt: { atMost: before } }
+    for (const image of await db.read.images.list(ANY, { where })) {
+      await db.transaction(async (stores) => {
+        if ((await stores.jobs.unfinished('image', image.id)).length > 0) return
+        await stores.images.transition(image.id, ['saving'], { status: 'queued', updatedAt: clock.now() })
+      })
+    }
+  }
+}
+
+const originFor = (projectId: string, userId: string, now: number): Origin => ({ projectId, userId, requestId: `req-reconciler-${now}` })
