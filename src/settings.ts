@@ -184,6 +184,14 @@ export const SETTINGS = {
   }),
   region: setting({ schema: text, fallback: 'RegionOne', example: 'name', meaning: 'Region named in the catalog.' }),
   availabilityZone: setting({ schema: text, fallback: 'nova', example: 'name', meaning: 'Availability zone of servers and volumes.' }),
+  doorbellSecret: setting<string | undefined>({
+    schema: text.min(16, 'must be at least 16 characters long'),
+    fallback: undefined,
+    shown: 'none: other processes wait for the next poll',
+    example: 'secret',
+    secret: true,
+    meaning: 'Shared by all processes of one database: lets one tell another at once that there is work.',
+  }),
   logLevel: setting({
     schema: choice(['error', 'warn', 'info', 'debug', 'silent']),
     fallback: 'info',

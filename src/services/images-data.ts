@@ -36,6 +36,7 @@ export function createImageData(deps: ImageDeps) {
       doorbell.ring(settings.hostId)
       const job = await jobEnd(deps, jobId)
       if (job.state === 'done') return
+      await imageStore.removeStaging(path)
       if (job.state === 'cancelled' || (await db.read.images.find(ANY, imageId))?.status === 'deleted')
         throw new DomainError(
           'notFound',
@@ -78,7 +79,8 @@ export function createImageData(deps: ImageDeps) {
   }
 }
 
-const artefactId = (path: string): string => `staging:${path.slice(path.lastIndexOf('/') + 1)}`
+/** One upload at a time: an image is `saving` for one only. */
+const artefactId = (imageId: string): string => `staging:${imageId}`
 
 async function startUpload(deps: ImageDeps, stores: Stores, caller: Caller, imageId: string, path: string): Promise<Image> {
   const image = await changeableImage(stores, caller, imageId, 'upload_image')
@@ -88,7 +90,7 @@ async function startUpload(deps: ImageDeps, stores: Stores, caller: Caller, imag
   if (!(await stores.images.transition(imageId, ['queued'], { status: 'saving', updatedAt: deps.clock.now() })))
     throw new DomainError('busy', 'Image status transition from saving to saving is not allowed')
   await stores.artefacts.insert({
-    id: artefactId(path),
+    id: artefactId(imageId),
     kind: 'staging-file',
     hostId: deps.settings.hostId,
     location: path,
@@ -170,7 +172,7 @@ async function enqueueImport(
 async function giveUp(deps: ImageDeps, imageId: string, path: string): Promise<void> {
   await deps.imageStore.removeStaging(path)
   await deps.db.transaction(async (stores) => {
-    await stores.artefacts.remove(artefactId(path))
+    await stores.artefacts.remove(artefactId(imageId))
     await stores.images.transition(imageId, ['saving'], { status: 'queued', updatedAt: deps.clock.now() })
   })
 }
