@@ -225,4 +225,5 @@ const NO_SOURCE = {
   snapshotId: null,
   sourceVolumeId: null,
   followsImageSnapshots: false,
+  unsupported: null,
 }

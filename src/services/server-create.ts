@@ -36,6 +36,8 @@ export interface NewServer {
   readonly keyName: string | null
   readonly accessIpV4: string
   readonly accessIpV6: string
+  /** null: as the image says. */
+  readonly diskConfig: 'AUTO' | 'MANUAL' | null
 }
 
 export type ServerCreateService = ReturnType<typeof createServerCreateService>
@@ -150,6 +152,7 @@ interface Common {
 
 function newServer(caller: Caller, wanted: NewServer, flavor: Flavor, boot: Boot, site: Common): Omit<Server, 'seq'> {
   const { seq: _seq, ...asItWas } = flavor
+  const diskConfig = wanted.diskConfig === null ? {} : { auto_disk_config: wanted.diskConfig === 'AUTO' ? 'True' : 'False' }
   return {
     id: randomUUID(),
     projectId: caller.projectId,
@@ -164,7 +167,7 @@ function newServer(caller: Caller, wanted: NewServer, flavor: Flavor, boot: Boot
     imageId: wanted.imageId,
     kernelLayerId: boot.kernelLayerId,
     ramdiskLayerId: boot.ramdiskLayerId,
-    imageProperties: boot.properties,
+    imageProperties: { ...boot.properties, ...diskConfig },
     rootDeviceName: deviceAt(0),
     metadata: wanted.metadata,
     tags: wanted.tags,

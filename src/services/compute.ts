@@ -1,0 +1,38 @@
+/** Nova's side of the house: every compute service under one name. */
+import { type AttachmentService, createAttachmentService } from './attachments.js'
+import { type ComputeLimitsService, createComputeLimitsService } from './compute-limits.js'
+import { type ComputeZoneService, createComputeZoneService } from './compute-zones.js'
+import { type ConsolePort, type ConsoleService, createConsoleService } from './console.js'
+import { type CreateImageService, createCreateImageService } from './create-image.js'
+import { createFlavorService, type FlavorService } from './flavors.js'
+import { createInstanceActionService, type InstanceActionService } from './instance-actions.js'
+import { createServerActionService, type ServerActionService } from './server-actions.js'
+import { type CreateServerSettings, createServerCreateService, type ServerCreateService } from './server-create.js'
+import { createServerService, type ServerService } from './servers.js'
+import type { ComputeDeps } from './servers-common.js'
+
+export interface ComputeServices {
+  readonly servers: ServerService
+  readonly create: ServerCreateService
+  readonly actions: ServerActionService
+  readonly attachments: AttachmentService
+  readonly createImage: CreateImageService
+  readonly console: ConsoleService
+  readonly instanceActions: InstanceActionService
+  readonly flavors: FlavorService
+  readonly limits: ComputeLimitsService
+  readonly zones: ComputeZoneService
+}
+
+export const createComputeServices = (deps: ComputeDeps & { settings: CreateServerSettings; console: ConsolePort }): ComputeServices => ({
+  servers: createServerService(deps),
+  create: createServerCreateService(deps),
+  actions: createServerActionService(deps),
+  attachments: createAttachmentService(deps),
+  createImage: createCreateImageService(deps),
+  console: createConsoleService(deps),
+  instanceActions: createInstanceActionService(deps),
+  flavors: createFlavorService(deps),
+  limits: createComputeLimitsService(deps),
+  zones: createComputeZoneService(deps),
+})
