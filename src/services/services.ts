@@ -2,12 +2,26 @@
  * All that a caller may ask, as one plain object; the API knows nothing else of the inside. Each service is made by a
  * factory of one deps object and adds its line to `Services` and to `createServices`.
  */
+import type { StorageAuditor } from '../ports/auditor.js'
 import type { Clock } from '../ports/clock.js'
 import type { Doorbell } from '../ports/doorbell.js'
 import type { ImageStore } from '../ports/image-store.js'
 import type { Database } from '../ports/stores.js'
+import { type ComputeServices, createComputeServices } from './compute.js'
+import type { ConsolePort } from './console.js'
+import { createHostService, type HostService } from './hosts.js'
+import { createIdempotencyService, type IdempotencyService, recordAnswers } from './idempotency.js'
 import { createIdentityService, type IdentityService } from './identity.js'
 import { createImageService, type ImageService } from './images.js'
+import { createJobService, type JobService } from './jobs.js'
+import { createSnapshotReportService, type SnapshotReportService } from './snapshot-report.js'
+import { createSnapshotService, type SnapshotService } from './snapshots.js'
+import { createStorageAuditService, type StorageAuditService } from './storage-audit.js'
+import { createVolumeHostService, type VolumeHostService } from './volume-hosts.js'
+import { createVolumeMessageService, type VolumeMessageService } from './volume-messages.js'
+import { createVolumeQuotaService, type VolumeQuotaService } from './volume-quotas.js'
+import { createVolumeTypeService, type VolumeTypeService } from './volume-types.js'
+import { createVolumeService, type VolumeService } from './volumes.js'
 
 /** What services must know of the configuration. Sizes in bytes, durations in seconds. */
 export interface ServiceSettings {
@@ -26,6 +40,8 @@ export interface ServiceSettings {
   readonly stagingDir: string
   readonly maxImageSize: number
   readonly maxVirtualSize: number
+  /** What other processes of ours ring with; without it only an administrator's token rings. */
+  readonly doorbellSecret?: string | undefined
 }
 
 const GIB = 2 ** 30
@@ -46,16 +62,46 @@ export interface ServiceDeps {
   readonly clock: Clock
   readonly settings: ServiceSettings
   readonly imageStore: ImageStore
+  /** The serial logs of the host's guests. */
+  readonly console: ConsolePort
+  /** Where this process runs beside the host's worker. */
+  readonly auditor?: StorageAuditor | undefined
 }
 
 export interface Services {
+  readonly compute: ComputeServices
+  readonly volume: VolumeService
+  readonly snapshot: SnapshotService
+  readonly volumeType: VolumeTypeService
+  readonly volumeQuota: VolumeQuotaService
+  readonly volumeHost: VolumeHostService
+  readonly volumeMessage: VolumeMessageService
   readonly identity: IdentityService
+  readonly hosts: HostService
+  readonly jobs: JobService
+  readonly snapshotReports: SnapshotReportService
+  readonly storageAudit: StorageAuditService
+  readonly idempotency: IdempotencyService
   readonly image: ImageService
 }
 
-export function createServices(deps: ServiceDeps): Services {
+export function createServices(given: ServiceDeps): Services {
+  // Accepting a request and remembering what it was answered is one transaction.
+  const deps = { ...given, db: recordAnswers(given.db, given.clock) }
   return {
+    compute: createComputeServices(deps),
+    volume: createVolumeService(deps),
+    snapshot: createSnapshotService(deps),
+    volumeType: createVolumeTypeService(deps),
+    volumeQuota: createVolumeQuotaService(deps),
+    volumeHost: createVolumeHostService(deps),
+    volumeMessage: createVolumeMessageService(deps),
     identity: createIdentityService(deps),
+    hosts: createHostService({ ...deps, doorbellSecret: deps.settings.doorbellSecret }),
+    jobs: createJobService(deps),
+    snapshotReports: createSnapshotReportService(deps),
+    storageAudit: createStorageAuditService({ db: deps.db, auditor: deps.auditor }),
+    idempotency: createIdempotencyService(given),
     image: createImageService(deps),
   }
 }

@@ -1,5 +1,5 @@
 /** The job behind every way to delete a snapshot. */
-import { deleteSnapshot } from '../domain/operations.js'
+import { type DeleteSnapshotInput, deleteSnapshot } from '../domain/operations.js'
 import type { Snapshot } from '../domain/snapshot.js'
 import type { EnqueueOptions, Stores } from '../ports/stores.js'
 
@@ -8,11 +8,16 @@ export async function isBeingDeleted(stores: Stores, snapshotId: string): Promis
 }
 
 /** Unpinning needs no lock, but a snapshot still being made is waited for. */
-export async function enqueueSnapshotDeletion(stores: Stores, snapshot: Snapshot, options: EnqueueOptions): Promise<void> {
+export async function enqueueSnapshotDeletion(
+  stores: Stores,
+  snapshot: Snapshot,
+  options: EnqueueOptions,
+  children: DeleteSnapshotInput['children'] = 'share',
+): Promise<void> {
   const making = (await stores.jobs.unfinished('snapshot', snapshot.id)).length > 0
   await stores.jobs.enqueue(
     deleteSnapshot,
-    { snapshotId: snapshot.id, children: 'share' },
+    { snapshotId: snapshot.id, children },
     making ? { ...options, locks: [`chain:${snapshot.diskId}`] } : options,
   )
 }

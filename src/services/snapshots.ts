@@ -12,6 +12,7 @@ import { createSnapshot as createSnapshotOperation } from '../domain/operations.
 import type { Quiesce, Snapshot, SnapshotStatus } from '../domain/snapshot.js'
 import type { Volume, VolumeStatus } from '../domain/volume.js'
 import { ANY, type Query, type Scope, type Stores } from '../ports/stores.js'
+import { planLayer } from './planned-layers.js'
 import { takeSnapshotQuota } from './quota.js'
 import { enqueueSnapshotDeletion, isBeingDeleted } from './snapshot-deletion.js'
 import {
@@ -24,7 +25,6 @@ import {
   invalidVolume,
   keepVolume,
   originOf,
-  plannedLayer,
   recordEvent,
   type VolumeDeps,
 } from './volume-access.js'
@@ -98,6 +98,11 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
 
   showSnapshotMetadata: async (caller: Caller, id: string): Promise<Metadata> => (await findSnapshot(deps.db.read, caller, id)).metadata,
 
+  showSnapshotMetadataItem: async (caller: Caller, id: string, key: string): Promise<string> => {
+    const { metadata } = await findSnapshot(deps.db.read, caller, id)
+    return itemOf(metadata, key) ?? missingItem(id, key)
+  },
+
   /** `merge` keeps the keys that are not named. */
   setSnapshotMetadata: <R>(caller: Caller, id: string, metadata: Metadata, merge: boolean, reply: (metadata: Metadata) => R): Promise<R> =>
     deps.db.transaction(async (stores) => {
@@ -112,12 +117,12 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
     deps.db.transaction(async (stores) => {
       const snapshot = await findSnapshot(stores, caller, id)
       allowMember(caller, 'volume:delete_snapshot_metadata')
-      if (!Object.hasOwn(snapshot.metadata, key)) throw new DomainError('notFound', `Snapshot ${id} has no metadata with key ${key}.`)
+      if (itemOf(snapshot.metadata, key) === undefined) missingItem(id, key)
       const { [key]: _, ...rest } = snapshot.metadata
       await stores.snapshots.update(id, { metadata: rest, updatedAt: deps.clock.now() })
     }),
 
-  deleteSnapshot: async (caller: Caller, id: string): Promise<void> => {
+  deleteSnapshot: async (caller: Caller, id: string, children: 'share' | 'each' = 'share'): Promise<void> => {
     const hostId = await deps.db.transaction(async (stores) => {
       const snapshot = await findSnapshot(stores, caller, id)
       allowMember(caller, 'volume:delete_snapshot')
@@ -126,7 +131,7 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
           'Snapshot status must be available or error and must not be part of a group.',
           await heldBy(stores, `chain:${snapshot.diskId}`),
         )
-      return remove(deps, stores, caller, snapshot)
+      return remove(deps, stores, caller, snapshot, children)
     })
     deps.doorbell.ring(hostId)
   },
@@ -151,21 +156,28 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
     }),
 
   /** `progress` is kept as it is written, e.g. "80%". */
-  callBackSnapshotStatus: (caller: Caller, id: string, status: SnapshotStatus, progress: string | undefined): Promise<void> =>
+  callBackSnapshotStatus: (caller: Caller, id: string, wanted: string, progress: string | undefined): Promise<void> =>
     deps.db.transaction(async (stores) => {
       const snapshot = await findSnapshot(stores, caller, id)
       allowMember(caller, 'snapshot_extension:snapshot_actions:update_snapshot_status')
       const targets = CALLBACK[snapshot.status]
       if (targets === undefined)
         throw new DomainError('invalid', `Snapshot status ${snapshot.status} not allowed for update_snapshot_status`)
-      if (!targets.includes(status))
-        throw new DomainError('invalid', `Provided snapshot status ${status} not allowed for snapshot with status ${snapshot.status}.`)
+      const status = targets.find((target) => target === wanted)
+      if (status === undefined)
+        throw new DomainError('invalid', `Provided snapshot status ${wanted} not allowed for snapshot with status ${snapshot.status}.`)
       const patch = { status, updatedAt: deps.clock.now(), ...(progress === undefined ? {} : { progress }) }
       await stores.snapshots.transition(id, [snapshot.status], patch)
     }),
 })
 
 export type SnapshotService = ReturnType<typeof createSnapshotService>
+
+const itemOf = (metadata: Metadata, key: string): string | undefined => (Object.hasOwn(metadata, key) ? metadata[key] : undefined)
+
+function missingItem(id: string, key: string): never {
+  throw new DomainError('notFound', `Snapshot ${id} has no metadata with key ${key}.`)
+}
 
 async function requireSnapshotable(stores: Stores, volume: Volume, alsoInUse: boolean): Promise<Disk> {
   const details = () => heldBy(stores, `chain:${volume.diskId}`)
@@ -216,7 +228,7 @@ async function accept(
     updatedAt: null,
   })
   // What the overlay stands on is the top when the job runs: jobs accepted before may still put layers below it.
-  await stores.layers.insert(plannedLayer(disk, layerId, null, disk.virtualSize, now))
+  await planLayer(stores, disk, { id: layerId, parentId: null, virtualSize: disk.virtualSize }, now)
   await stores.jobs.enqueue(
     createSnapshotOperation,
     {
@@ -240,10 +252,16 @@ async function accept(
   return stored
 }
 
-async function remove(deps: VolumeDeps, stores: Stores, caller: Caller, snapshot: Snapshot): Promise<string> {
+async function remove(
+  deps: VolumeDeps,
+  stores: Stores,
+  caller: Caller,
+  snapshot: Snapshot,
+  children: 'share' | 'each' = 'share',
+): Promise<string> {
   const disk = await stores.disks.find(ANY, snapshot.diskId)
   const hostId = disk?.hostId ?? deps.settings.hostId
-  await enqueueSnapshotDeletion(stores, snapshot, { hostId, origin: originOf(caller) })
+  await enqueueSnapshotDeletion(stores, snapshot, { hostId, origin: originOf(caller) }, children)
   await recordEvent(stores, deps, {
     projectId: snapshot.projectId,
     type: 'snapshot',

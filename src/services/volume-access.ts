@@ -4,10 +4,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Caller } from '../domain/caller.js'
-import type { Disk, Layer } from '../domain/disk.js'
 import { DomainError, type ErrorDetails } from '../domain/errors.js'
 import type { Job } from '../domain/job.js'
-import { layerFileName } from '../domain/names.js'
 import type { Lock } from '../domain/operation.js'
 import type { Snapshot } from '../domain/snapshot.js'
 import type { Attachment, Volume, VolumeType } from '../domain/volume.js'
@@ -74,7 +72,7 @@ export async function heldBy(stores: Stores, lock: Lock): Promise<ErrorDetails> 
   return job === undefined ? {} : { extra: { holder: asHolder(job) } }
 }
 
-const asHolder = (job: Job) => ({ job: job.id, operation: job.operation, resource: { type: job.resourceType, id: job.resourceId } })
+const asHolder = (job: Job) => ({ job_id: job.id, operation: job.operation, resource: { type: job.resourceType, id: job.resourceId } })
 
 /** Holds the row until the commit and proves that nobody changed its status since we read it. */
 export async function keepVolume(stores: Stores, volume: Volume): Promise<void> {
@@ -97,26 +95,6 @@ export async function recordEvent(
     createdAt: deps.clock.now(),
   })
 }
-
-/** A layer of a disk that is named now and made by a job. */
-export const plannedLayer = (
-  disk: Pick<Disk, 'poolId' | 'projectId'>,
-  id: string,
-  parentId: string | null,
-  virtualSize: number,
-  now: number,
-): Omit<Layer, 'seq'> => ({
-  id,
-  poolId: disk.poolId,
-  projectId: disk.projectId,
-  parentId,
-  fileName: layerFileName(id, 'qcow2'),
-  format: 'qcow2',
-  virtualSize,
-  state: 'planned',
-  origin: 'disk',
-  createdAt: now,
-})
 
 /** A volume with what its picture needs beside its own row. */
 export interface VolumeRecord {

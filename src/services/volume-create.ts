@@ -14,6 +14,7 @@ import type { Pool } from '../domain/host.js'
 import { cloneVolume, createVolume as createVolumeOperation } from '../domain/operations.js'
 import type { Volume, VolumeType } from '../domain/volume.js'
 import { ANY, type Stores } from '../ports/stores.js'
+import { planLayer } from './planned-layers.js'
 import { checkVolumeSize, takeVolumeQuota } from './quota.js'
 import {
   allowMember,
@@ -21,7 +22,6 @@ import {
   GIB,
   invalidInput,
   originOf,
-  plannedLayer,
   recordEvent,
   type VolumeDeps,
   type VolumeRecord,
@@ -34,6 +34,8 @@ export const createVolumeCreation = (deps: VolumeDeps) => ({
     allowMember(caller, 'volume:create')
     const { answer, hostId } = await deps.db.transaction(async (stores) => {
       const asked = request.volumeType === null ? undefined : await findTypeByNameOrId(stores, caller, request.volumeType)
+      const { unsupported } = request
+      if (unsupported !== null) throw new DomainError('notFound', `${unsupported.what} ${unsupported.id} could not be found.`)
       const source = await resolveSource(stores, caller, request)
       const type = asked ?? source.type ?? (await requireDefaultType(stores))
       const sizeGib = sizeFor(request, source)
@@ -132,8 +134,8 @@ async function plan(
   if (source.kind === 'volume') {
     const overlayId = randomUUID()
     // What both will stand on is the source's top when the job runs, which older jobs may still change.
-    await stores.layers.insert(plannedLayer(disk, layerId, null, disk.virtualSize, now))
-    await stores.layers.insert(plannedLayer(source.disk, overlayId, null, source.disk.virtualSize, now))
+    await planLayer(stores, disk, { id: layerId, parentId: null, virtualSize: disk.virtualSize }, now)
+    await planLayer(stores, source.disk, { id: overlayId, parentId: null, virtualSize: source.disk.virtualSize }, now)
     await stores.jobs.enqueue(
       cloneVolume,
       {
@@ -149,7 +151,7 @@ async function plan(
     return
   }
   const parentLayerId = source.kind === 'layer' ? source.layer.id : null
-  await stores.layers.insert(plannedLayer(disk, layerId, parentLayerId, disk.virtualSize, now))
+  await planLayer(stores, disk, { id: layerId, parentId: parentLayerId, virtualSize: disk.virtualSize }, now)
   const layer = { diskId: disk.id, layerId, parentLayerId, virtualSize: disk.virtualSize }
   await stores.jobs.enqueue(createVolumeOperation, { volumeId, layer }, options)
 }

@@ -21,6 +21,8 @@ export interface NewVolume {
   readonly imageRef: string | null
   readonly snapshotId: string | null
   readonly sourceVolumeId: string | null
+  /** A group or a backup: there are none here, so any id is an unknown one. */
+  readonly unsupported: { readonly what: string; readonly id: string } | null
   /** From 3.46 an image that only points at a volume snapshot stands for that snapshot. */
   readonly followsImageSnapshots: boolean
 }

@@ -87,10 +87,11 @@ export const createVolumeTypeService = (deps: Pick<VolumeDeps, 'db' | 'clock'>) 
     },
 
     /** Merges; an empty body and names Cinder forbids are refused by the contract. */
-    setExtraSpecs: (caller: Caller, id: string, specs: Metadata): Promise<void> =>
-      onType(caller, 'volume_extension:types_extra_specs:create', id, (stores, type) =>
-        stores.volumeTypes.update(id, { extraSpecs: { ...type.extraSpecs, ...specs } }),
-      ),
+    setExtraSpecs: <R>(caller: Caller, id: string, specs: Metadata, reply: () => R): Promise<R> =>
+      onType(caller, 'volume_extension:types_extra_specs:create', id, async (stores, type) => {
+        await stores.volumeTypes.update(id, { extraSpecs: { ...type.extraSpecs, ...specs } })
+        return reply()
+      }),
 
     deleteExtraSpec: (caller: Caller, id: string, key: string): Promise<void> =>
       onType(caller, 'volume_extension:types_extra_specs:delete', id, async (stores, type) => {

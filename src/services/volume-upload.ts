@@ -9,6 +9,7 @@ import type { Image } from '../domain/image.js'
 import { captureImage } from '../domain/operations.js'
 import type { VolumeStatus } from '../domain/volume.js'
 import { ANY } from '../ports/stores.js'
+import { planLayer } from './planned-layers.js'
 import { quiesceOf } from './snapshots.js'
 import {
   allowMember,
@@ -19,7 +20,6 @@ import {
   invalidInput,
   invalidVolume,
   originOf,
-  plannedLayer,
   type VolumeDeps,
   type VolumeRecord,
 } from './volume-access.js'
@@ -61,11 +61,9 @@ export const createVolumeUpload = (deps: VolumeDeps) => ({
       const [imageId, imageLayerId, overlayId] = [randomUUID(), randomUUID(), randomUUID()]
       const over = await stores.quotas.take(caller.projectId, imageId, { images: 1 })
       if (over !== undefined) throw new DomainError('tooLarge', `Project ${caller.projectId} is over a limit for image_count_total.`)
-      await stores.layers.insert({
-        ...plannedLayer({ poolId: disk.poolId, projectId: caller.projectId }, imageLayerId, null, disk.virtualSize, now),
-        origin: 'image',
-      })
-      await stores.layers.insert(plannedLayer(disk, overlayId, null, disk.virtualSize, now))
+      const forImage = { ...disk, projectId: caller.projectId }
+      await planLayer(stores, forImage, { id: imageLayerId, parentId: null, virtualSize: disk.virtualSize, origin: 'image' }, now)
+      await planLayer(stores, disk, { id: overlayId, parentId: null, virtualSize: disk.virtualSize }, now)
       const image: Omit<Image, 'seq'> = {
         id: imageId,
         projectId: caller.projectId,

@@ -91,6 +91,11 @@ export const createVolumeService = (deps: VolumeDeps) => ({
 
   showVolumeMetadata: async (caller: Caller, id: string): Promise<Metadata> => (await findVolume(deps.db.read, caller, id)).metadata,
 
+  showVolumeMetadataItem: async (caller: Caller, id: string, key: string): Promise<string> => {
+    const { metadata } = await findVolume(deps.db.read, caller, id)
+    return itemOf(metadata, key) ?? missingItem(id, key)
+  },
+
   /** `merge` keeps the keys that are not named. */
   setVolumeMetadata: <R>(caller: Caller, id: string, metadata: Metadata, merge: boolean, reply: (metadata: Metadata) => R): Promise<R> =>
     deps.db.transaction(async (stores) => {
@@ -107,7 +112,7 @@ export const createVolumeService = (deps: VolumeDeps) => ({
       const volume = await findVolume(stores, caller, id)
       allowMember(caller, 'volume:delete_volume_metadata')
       refuseMetadata(volume, 'Deleting')
-      if (!Object.hasOwn(volume.metadata, key)) throw new DomainError('notFound', `Volume ${id} has no metadata with key ${key}.`)
+      if (itemOf(volume.metadata, key) === undefined) missingItem(id, key)
       const { [key]: _, ...rest } = volume.metadata
       await stores.volumes.update(id, { metadata: rest, updatedAt: deps.clock.now() })
     }),
@@ -128,6 +133,12 @@ export const createVolumeService = (deps: VolumeDeps) => ({
 export type VolumeService = ReturnType<typeof createVolumeService>
 
 const listScope = (caller: Caller, allTenants: boolean): Scope => (caller.isAdmin && allTenants ? ANY : { projectId: caller.projectId })
+
+const itemOf = (metadata: Metadata, key: string): string | undefined => (Object.hasOwn(metadata, key) ? metadata[key] : undefined)
+
+function missingItem(id: string, key: string): never {
+  throw new DomainError('notFound', `Volume ${id} has no metadata with key ${key}.`)
+}
 
 function refuseMetadata(volume: Volume, doing: 'Updating' | 'Deleting'): void {
   if (volume.status === 'maintenance' || volume.status === 'uploading')

@@ -1,0 +1,82 @@
+import type { VolumeType } from '../../../src/domain/volume.js'
+import type { Handler } from '../../contract.js'
+import { changedVolumeTypeView, volumeTypeView } from '../../views/volume-type.js'
+import { exact, type ListRules, listOptions, nextLinks } from './list-query.js'
+import { checkedKeys, isTrue, onlyItem } from './wire-values.js'
+
+const RULES: ListRules<VolumeType> = {
+  sortKeys: { created_at: 'createdAt', id: 'id', name: 'name', is_public: 'isPublic' },
+  filters: { name: ['name', exact, 0], id: ['id', exact] },
+}
+
+export const listVolumeTypes: Handler<'listVolumeTypes'> = async ({ here, query: asked, caller, version, services, reply }) => {
+  const search = new URLSearchParams(here.search)
+  search.delete('is_public')
+  const { query } = listOptions(RULES, { here: { ...here, search }, caller, version })
+  const types = await services.volumeType.listVolumeTypes(caller, { query, isPublic: visibility(asked.is_public) })
+  const links = nextLinks(
+    here,
+    query,
+    types.map(({ id }) => id),
+  )
+  return reply(200, { volume_types: types.map(volumeTypeView), ...(links === undefined ? {} : { volume_type_links: links }) })
+}
+
+/** For admins: public ones unless they ask for others; `None` asks for all. */
+const visibility = (text: string | undefined): boolean | undefined =>
+  text === undefined ? true : text.toLowerCase() === 'none' ? undefined : isTrue(text)
+
+export const createVolumeType: Handler<'createVolumeType'> = async ({ body, caller, services, reply }) => {
+  const type = body.volume_type
+  const request = {
+    name: type.name,
+    description: type.description ?? null,
+    isPublic: type['os-volume-type-access:is_public'] === undefined || isTrue(type['os-volume-type-access:is_public']),
+    extraSpecs: checkedKeys(type.extra_specs ?? {}, 'extra_specs'),
+  }
+  return services.volumeType.createVolumeType(caller, request, (created) => reply(200, { volume_type: volumeTypeView(created) }))
+}
+
+export const showDefaultVolumeType: Handler<'showDefaultVolumeType'> = async ({ services, reply }) =>
+  reply(200, { volume_type: volumeTypeView(await services.volumeType.showDefaultVolumeType()) })
+
+export const showVolumeType: Handler<'showVolumeType'> = async ({ path, caller, services, reply }) =>
+  reply(200, { volume_type: volumeTypeView(await services.volumeType.showVolumeType(caller, path.volume_type_id)) })
+
+export const updateVolumeType: Handler<'updateVolumeType'> = async ({ path, body, caller, services, reply }) => {
+  const { name, description, is_public } = body.volume_type
+  const patch = {
+    ...(name === undefined ? {} : { name }),
+    ...(description === undefined ? {} : { description }),
+    ...(is_public === undefined ? {} : { isPublic: isTrue(is_public) }),
+  }
+  return services.volumeType.updateVolumeType(caller, path.volume_type_id, patch, (type) =>
+    reply(200, { volume_type: changedVolumeTypeView(type) }),
+  )
+}
+
+export const deleteVolumeType: Handler<'deleteVolumeType'> = async ({ path, caller, services, reply }) => {
+  await services.volumeType.deleteVolumeType(caller, path.volume_type_id)
+  return reply(202)
+}
+
+export const listVolumeTypeExtraSpecs: Handler<'listVolumeTypeExtraSpecs'> = async ({ path, caller, services, reply }) =>
+  reply(200, { extra_specs: await services.volumeType.listExtraSpecs(caller, path.volume_type_id) })
+
+export const createVolumeTypeExtraSpecs: Handler<'createVolumeTypeExtraSpecs'> = async ({ path, body, caller, services, reply }) => {
+  const specs = checkedKeys(body.extra_specs, 'extra_specs')
+  return services.volumeType.setExtraSpecs(caller, path.volume_type_id, specs, () => reply(200, { extra_specs: specs }))
+}
+
+export const showVolumeTypeExtraSpec: Handler<'showVolumeTypeExtraSpec'> = async ({ path, caller, services, reply }) =>
+  reply(200, { [path.key]: await services.volumeType.showExtraSpec(caller, path.volume_type_id, path.key) })
+
+export const updateVolumeTypeExtraSpec: Handler<'updateVolumeTypeExtraSpec'> = async ({ path, body, caller, services, reply }) => {
+  const spec = onlyItem(body, path.key)
+  return services.volumeType.setExtraSpecs(caller, path.volume_type_id, spec, () => reply(200, spec))
+}
+
+export const deleteVolumeTypeExtraSpec: Handler<'deleteVolumeTypeExtraSpec'> = async ({ path, caller, services, reply }) => {
+  await services.volumeType.deleteExtraSpec(caller, path.volume_type_id, path.key)
+  return reply(202)
+}
