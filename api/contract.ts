@@ -81,6 +81,8 @@ export interface Context<K extends OperationId> {
   /** The request's bytes, for operations whose body is not JSON. */
   readonly stream: Readable
   readonly here: Here
+  /** Of the client: the peer's, or what a trusted proxy says. */
+  readonly address: string
   readonly reply: ReplyWith<K>
 }
 
@@ -90,7 +92,14 @@ export type Handlers = { readonly [K in OperationId]: Handler<K> }
 type Keys<U> = U extends unknown ? keyof U & string : never
 type Value<U, A extends string> = U extends { [P in A]: infer V } ? V : never
 export type ActionName<K extends OperationId> = Keys<Body<K>>
-export type ActionContext<K extends OperationId, A extends ActionName<K>> = Context<K> & {
+/** Of actions that share an endpoint some answer with a body and some without. */
+export type ActionReplyWith<K extends OperationId> = <S extends Status<K>>(
+  status: S,
+  body?: ReplyBody<K, S>,
+  headers?: Readonly<Record<string, string>>,
+) => Reply
+export type ActionContext<K extends OperationId, A extends ActionName<K>> = Omit<Context<K>, 'reply'> & {
+  readonly reply: ActionReplyWith<K>
   readonly action: A
   /** What stands under the action's key. */
   readonly input: Value<Body<K>, A>
@@ -101,7 +110,7 @@ export type ActionHandlers<K extends OperationId> = { readonly [A in ActionName<
 export function actions<K extends OperationId>(handlers: ActionHandlers<K>): Handler<K> {
   const table = handlers as Readonly<Record<string, (context: unknown) => Promise<Reply>>>
   return async (context) => {
-    const [action = '', input] = Object.entries(context.body as object)[0] ?? []
+    const [action = '', input] = Object.entries(context.body as unknown as object)[0] ?? []
     const handler = table[action]
     if (handler === undefined) throw new TypeError(`no handler of action ${action} of ${context.operationId}`)
     return handler({ ...context, action, input })

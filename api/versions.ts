@@ -24,7 +24,7 @@ export interface VersionRange {
 
 export const RANGES: Partial<Record<ServiceName, VersionRange>> = {
   volume: { type: 'volume', major: 3, min: 0, max: 66 },
-  compute: { type: 'compute', major: 2, min: 1, max: 73 },
+  compute: { type: 'compute', major: 2, min: 1, max: 60 },
 }
 
 export function makeVersion(major: number, minor: number, asked = true): Version {

@@ -1,5 +1,5 @@
 /**
- * The contract's build: lints and bundles openapi.yaml, and writes api/generated/ (never committed):
+ * The contract's build: bundles and lints openapi.yaml, and writes api/generated/ (never committed):
  *
  *   openapi.ts   types of every operation, for contract.ts
  *   document.ts  the bundled document as text, for the router, the validators and /openapi.json
@@ -8,7 +8,7 @@
  * It writes a file only if its content changed, so that incremental builds stay incremental.
  */
 import { spawn } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -21,7 +21,6 @@ type Json = { [key: string]: unknown }
 
 const scratch = await mkdtemp(join(tmpdir(), 'strata-contract-'))
 try {
-  await redocly('lint', 'openapi.yaml', '--config', 'deploy/redocly.yaml', '--format', 'stylish')
   const bundle = join(scratch, 'openapi.json')
   await redocly('bundle', 'openapi.yaml', '--config', 'deploy/redocly.yaml', '--output', bundle)
   const document = JSON.parse(await readFile(bundle, 'utf8')) as Json
@@ -29,6 +28,7 @@ try {
   await write('document.ts', `export const documentText: string = ${JSON.stringify(JSON.stringify(document))}\n`)
   await write('openapi.ts', await types(document))
   await write('handlers.ts', await handlerIndex())
+  await redocly('lint', 'openapi.yaml', '--config', 'deploy/redocly.yaml', '--format', 'stylish')
 } finally {
   await rm(scratch, { recursive: true, force: true })
 }
@@ -50,7 +50,7 @@ async function redocly(...args: string[]): Promise<void> {
     child.on('error', reject)
     child.on('close', resolve)
   })
-  if (code !== 0) throw new Error(`redocly ${args[0]} failed:\n${output}`)
+  if (code !== 0) throw new Error(`redocly ${args[0]} failed:\n${output.replace(/^\s*[╔║╚].*\n/gm, '')}`)
 }
 
 async function types(document: Json): Promise<string> {
@@ -94,5 +94,7 @@ export const handlers: Handlers = { ${files.map((_, index) => `...h${index}`).jo
 async function write(name: string, text: string): Promise<void> {
   const path = join(target, name)
   const old = await readFile(path, 'utf8').catch(() => undefined)
-  if (old !== text) await writeFile(path, text)
+  if (old === text) return
+  await writeFile(`${path}.${process.pid}`, text)
+  await rename(`${path}.${process.pid}`, path)
 }

@@ -1,0 +1,39 @@
+/** Looks at a server's storage as it is: what is on disk and what the running guest has open. Judges nothing. */
+import type { BlockNode, Chain } from './block.js'
+
+export interface AuditRequest {
+  readonly serverId: string
+  /** As the tables say, from top to base. */
+  readonly disks: readonly { readonly diskId: string; readonly chain: Chain }[]
+  /** Pool directories in which to look for layer files nobody knows. */
+  readonly directories: readonly string[]
+}
+
+export interface SeenFile {
+  readonly layerId: string
+  readonly exists: boolean
+  /** Bytes on the host, null when missing. */
+  readonly allocated: number | null
+}
+
+export interface SeenDisk {
+  readonly diskId: string
+  readonly files: readonly SeenFile[]
+  /** What the headers of the chain say against the tables; null: they agree (or a file is missing). */
+  readonly headerProblem: string | null
+  /** Format node the guest's device is on; null: no such device, or no guest. */
+  readonly topNode: string | null
+}
+
+export interface SeenStorage {
+  /** Is there a guest process that answered? */
+  readonly live: boolean
+  readonly disks: readonly SeenDisk[]
+  readonly nodes: readonly BlockNode[]
+  /** Paths of files in the directories. */
+  readonly files: readonly string[]
+}
+
+export interface StorageAuditor {
+  observe(request: AuditRequest): Promise<SeenStorage>
+}
