@@ -51,8 +51,8 @@ export function createBell(options: { secret: string | undefined; ring: () => vo
     request.resume()
     const given = Buffer.from(String(request.headers['x-strata-doorbell'] ?? ''))
     const known = right.length > 0 && given.length === right.length && timingSafeEqual(given, right)
-    const isBell = request.method === 'POST' && /^\/strata\/v1\/hosts\/[^/]+\/doorbell$/.test(request.url ?? '')
+    const isBell = request.method === 'POST' && request.url === '/strata/v1/doorbell'
     if (isBell && known) options.ring()
-    response.writeHead(isBell ? (known ? 204 : 401) : 404).end()
+    response.writeHead(isBell ? (known ? 202 : 401) : 404).end()
   }
 }
