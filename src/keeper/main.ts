@@ -1,16 +1,18 @@
 /**
- * The freeze keeper's process: `main.js <state directory> [linger in ms]`. Started by keeper/start.ts under flock(1), which makes
+ * The freeze keeper's process: `main.js [--linger-ms <ms>] <state directory>`. Started by keeper/start.ts under flock(1), which makes
  * it the only one of its state directory. It outlives workers and goes by itself when none was connected, and nothing
  * held, for the linger time.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { createFreezer } from './freezer.js'
 import { createLedger } from './ledger.js'
 import { serve } from './serve.js'
 
-const [stateDir, linger = '60000'] = process.argv.slice(2)
-if (stateDir === undefined) throw new Error('usage: main.js <state directory> [linger in ms]')
+const { values, positionals } = parseArgs({ options: { 'linger-ms': { type: 'string', default: '60000' } }, allowPositionals: true })
+const [stateDir] = positionals
+if (stateDir === undefined) throw new Error('usage: main.js [--linger-ms <ms>] <state directory>')
 process.umask(0o077)
 process.chdir('/')
 const home = join(stateDir, 'keeper')
@@ -34,7 +36,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => 
 
 function startLingering(): void {
   clearTimeout(idle)
-  idle = setTimeout(() => (freezer.holds().length === 0 ? leave() : startLingering()), Number(linger))
+  idle = setTimeout(() => (freezer.holds().length === 0 ? leave() : startLingering()), Number(values['linger-ms']))
 }
 
 function leave(): void {
