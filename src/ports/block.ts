@@ -62,7 +62,10 @@ export interface BlockHost {
   /** Starts or finds the block job `id`. `root` is the top layer of the chain it runs in. */
   startMerge(id: string, root: LayerFile, merge: Merge, options?: { speed?: number }): Promise<void>
   blockJob(id: string): Promise<BlockJob | undefined>
-  /** Resolves at `ready`, `concluded` or when the job is gone (undefined: outcome unknown). Rejects when aborted by `signal`. */
+  /**
+   * Resolves at `ready`, `concluded` or when the job is gone (undefined: outcome unknown). Rejects when aborted by `signal`.
+   * A job needs this wait to end: it stands before its last act until what it wrote is on disk. Success is on disk.
+   */
   waitForJob(
     id: string,
     options: { signal: AbortSignal; onProgress?: (job: BlockJob) => void; until: 'ready' | 'concluded' },

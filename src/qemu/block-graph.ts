@@ -53,10 +53,27 @@ export async function topNodeOf(session: QmpSession, diskId: string): Promise<st
   return device?.inserted?.['node-name']
 }
 
-/** What `name` is opened with again when it must change. Raw has no backing to repeat. */
+/** Our format nodes a block job works on, found through its filters. */
+export async function nodesOfJob(session: QmpSession, id: string): Promise<string[]> {
+  const graph = await session.execute('x-debug-query-block-graph')
+  const below = new Map<number, number[]>()
+  for (const { parent, child } of graph.edges) below.set(parent, [...(below.get(parent) ?? []), child])
+  const names = new Map(graph.nodes.map((node) => [node.id, node.name]))
+  const job = graph.nodes.find((node) => node.type === 'block-job' && node.name === id)
+  const found = new Set<string>()
+  const visit = (node: number): void => {
+    const name = names.get(node) ?? ''
+    if (isFilter(name)) for (const child of below.get(node) ?? []) visit(child)
+    else if (name.startsWith('q-')) found.add(name)
+  }
+  for (const child of below.get(job?.id ?? -1) ?? []) visit(child)
+  return [...found]
+}
+
+/** Format nodes with what a reopen must repeat; all of ours when none are named. */
 export async function reopenable(
   session: QmpSession,
-  names: readonly string[],
+  names?: readonly string[],
 ): Promise<Map<string, NamedNode & { backing: string | null }>> {
   const [named, graph] = await Promise.all([
     session.execute('query-named-block-nodes', { flat: true }),
@@ -66,7 +83,8 @@ export async function reopenable(
   const found = new Map<string, NamedNode & { backing: string | null }>()
   for (const node of named) {
     const name = node['node-name']
-    if (name !== undefined && names.includes(name)) found.set(name, { ...node, backing: backings.get(name) ?? null })
+    if (name === undefined || !(names?.includes(name) ?? name.startsWith('q-'))) continue
+    found.set(name, { ...node, backing: backings.get(name) ?? null })
   }
   return found
 }

@@ -9,9 +9,10 @@
 import { refused } from '../domain/errors.js'
 import { fileNode, formatNode } from '../domain/names.js'
 import type { BlockHost, LayerFile } from '../ports/block.js'
-import { findNode, listNodes, reopenable, topNodeOf } from './block-graph.js'
+import { findNode, listNodes, topNodeOf } from './block-graph.js'
 import { cancelBlockJob, completeBlockJob, dismissBlockJob, findBlockJob, startMergeJob, waitForBlockJob } from './block-job.js'
-import type { FileNode, FormatNode, ReopenNode } from './qmp/block-types.js'
+import { makeWritable } from './block-reopen.js'
+import type { FileNode, FormatNode } from './qmp/block-types.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
 
 export interface BlockHostOptions {
@@ -115,22 +116,6 @@ async function switchTops(session: QmpSession, switches: readonly { from: string
     if (!(await makeWritable(session, overlays))) throw error
     await session.execute('transaction', transaction)
   }
-}
-
-/** Makes format nodes writable, all or none. False: they all were. */
-export async function makeWritable(session: QmpSession, names: readonly string[]): Promise<boolean> {
-  const nodes = await reopenable(session, names)
-  const options: ReopenNode[] = []
-  for (const name of names) {
-    const node = nodes.get(name)
-    if (node === undefined) throw refused(`${name} is not open`)
-    if (!node.ro) continue
-    const common = { 'node-name': name, file: `f-${name.slice(2)}`, discard: 'unmap', 'read-only': false } as const
-    if (node.drv === 'raw') options.push({ driver: 'raw', ...common })
-    else options.push({ driver: 'qcow2', ...common, backing: node.backing })
-  }
-  if (options.length > 0) await session.execute('blockdev-reopen', { options })
-  return options.length > 0
 }
 
 async function resizeLayer(session: QmpSession, layerId: string, bytes: number): Promise<void> {

@@ -1,14 +1,23 @@
 /**
- * QEMU's block jobs: started or found, waited for, completed, cancelled, forgotten. They finalize by
- * themselves but stay listed until dismissed, so that a worker that was away still learns how they ended.
- * The list decides, never an event and never the text of an error: a job that is not in it any more has an
- * unknown outcome.
+ * QEMU's block jobs: started or found, waited for, completed, cancelled, forgotten. The list of jobs decides; one
+ * that is in it no more has an unknown outcome, and the graph tells. Two hazards shape this file:
+ *
+ * QEMU ends a stream or an inner commit by writing the new backing name into a header while the map of what it copied
+ * is still in its own memory. Killed then, the file says it needs nothing below and has nothing itself. So these jobs
+ * stand in `pending` until what they wrote is flushed, and are finalized by us; flushed once more, the header too is
+ * on disk before anyone hears of success and unlinks a layer. An active commit cannot stand there, for it would freeze
+ * the guest's I/O: its caller stops the guest and keeps both layers until the result is recorded.
+ *
+ * A stream that has ended but is still listed leaves a torn filter behind, and QEMU 7.2 crashes, guest and all, when
+ * anyone asks it for its nodes. So streams are dismissed by QEMU as they end, and their result comes by event; commits
+ * stay listed until dismissed, so that a worker that was away still learns how they ended.
  */
 import { basename, dirname, isAbsolute } from 'node:path'
 import { AdapterError, refused, unknown } from '../domain/errors.js'
 import { formatNode } from '../domain/names.js'
 import type { BlockJob, LayerFile, Merge } from '../ports/block.js'
-import { listNodes, overlayOf } from './block-graph.js'
+import { listNodes, nodesOfJob, overlayOf } from './block-graph.js'
+import { flushNodes } from './block-reopen.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
 import { watch } from './qmp/watch.js'
 
@@ -36,7 +45,13 @@ export async function startMergeJob(
   speed: number | undefined,
 ): Promise<void> {
   if ((await findBlockJob(session, id)) !== undefined) return
-  const job = { 'job-id': id, 'auto-finalize': true, 'auto-dismiss': false, ...(speed === undefined ? {} : { speed }) } as const
+  const isActive = merge.kind === 'commit' && merge.active
+  const job = {
+    'job-id': id,
+    'auto-finalize': isActive,
+    'auto-dismiss': merge.kind === 'stream',
+    ...(speed === undefined ? {} : { speed }),
+  }
   if (merge.kind === 'stream') {
     const base =
       merge.base === null
@@ -48,7 +63,7 @@ export async function startMergeJob(
   if (merge.base.format === 'raw') throw refused('a raw layer is never committed into')
   const nodes = { 'top-node': formatNode(merge.top.layerId), 'base-node': formatNode(merge.base.layerId) }
   const device = formatNode(root.layerId)
-  if (merge.active) {
+  if (isActive) {
     await session.execute('block-commit', { ...job, device, ...nodes })
     return
   }
@@ -62,15 +77,32 @@ export async function waitForBlockJob(
   id: string,
   options: { signal: AbortSignal; onProgress?: (job: BlockJob) => void; until: 'ready' | 'concluded' },
 ): Promise<BlockJob | undefined> {
-  const changes = watch(session, (e) => e.event === 'JOB_STATUS_CHANGE' && e.data.id === id && !NOISE.has(e.data.status))
+  let ended: { error?: string } | undefined
+  const changes = watch(session, (e) => {
+    if (e.event === 'BLOCK_JOB_COMPLETED' && e.data.device === id) ended = e.data
+    if (e.event === 'BLOCK_JOB_CANCELLED' && e.data.device === id) ended = { error: 'cancelled' }
+    return e.event === 'JOB_STATUS_CHANGE' && e.data.id === id && !NOISE.has(e.data.status)
+  })
+  let last: BlockJob | undefined
+  let written: string[] | undefined
   try {
     for (;;) {
       options.signal.throwIfAborted()
-      const job = await findBlockJob(session, id)
+      const listed = await findBlockJob(session, id)
+      // One dismissed by QEMU itself: we saw it, and saw its end.
+      const seen =
+        listed === undefined && last !== undefined && ended !== undefined ? { ...last, ...CONCLUDED, error: ended.error } : undefined
+      const job = listed ?? seen
+      if (job?.status === 'concluded' && job.error === undefined) await flushNodes(session, written)
       if (job === undefined || job.status === 'concluded') return job
       options.onProgress?.(job)
       if (options.until === 'ready' && job.status === 'ready') return job
-      await changes.wait(SAFETY_NET_MS, options.signal)
+      if (job.status === 'pending') {
+        written = await nodesOfJob(session, id)
+        await flushNodes(session, written)
+        await unlessAlready('concluded', session, id, () => session.execute('job-finalize', { id }))
+      } else await changes.wait(SAFETY_NET_MS, options.signal)
+      last = job
     }
   } finally {
     changes.stop()
@@ -114,7 +146,8 @@ export async function dismissBlockJob(session: QmpSession, id: string): Promise<
 
 const CANCEL_MS = 60_000
 /** Every drain makes a job pause and run on: such events say nothing. */
-const NOISE = new Set(['created', 'running', 'paused', 'standby', 'waiting', 'pending', 'aborting'])
+const NOISE = new Set(['created', 'running', 'paused', 'standby', 'waiting', 'aborting'])
+const CONCLUDED = { status: 'concluded' } as const
 const COMPLETING = new Set(['waiting', 'pending', 'concluded'])
 
 /** A refusal because the job ended in between is what was wanted. */

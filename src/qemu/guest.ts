@@ -4,7 +4,7 @@ import { AdapterError, unknown } from '../domain/errors.js'
 import { deviceName, uuidFromShortId } from '../domain/names.js'
 import type { BlockHost } from '../ports/block.js'
 import type { Guest, GuestDisk, RunState } from '../ports/hypervisor.js'
-import { makeWritable } from './block-host.js'
+import { makeWritable } from './block-reopen.js'
 import { deviceOf, topLayer } from './command-line.js'
 import { isAlive, type ProcessIdentity, waitUntilGone } from './process.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
@@ -42,8 +42,9 @@ export function createGuest(options: GuestOptions): Guest {
       try {
         await session.execute('quit')
       } catch (error) {
-        // The connection may end before the reply: the process tells.
-        if (isRefusal(error)) throw error
+        // The connection may end before the reply: then the process tells.
+        const sent = error instanceof AdapterError && error.outcome === 'unknown'
+        if (!sent && (await isAlive(identity))) throw error
       }
       if (!(await waitUntilGone(identity, QUIT_MS))) throw unknown('QEMU was told to quit and is still there')
       await options.cleanUp()

@@ -35,9 +35,13 @@ export function createOfflineHosts({ stateDir, binary = 'qemu-storage-daemon' }:
 
   const end = async (name: string, { session, identity }: Daemon): Promise<void> => {
     daemons.delete(name)
-    await session.execute('quit').catch(() => undefined)
+    const told = await session.execute('quit').then(
+      () => true,
+      () => false,
+    )
     session.close()
-    if (!(await waitUntilGone(identity, QUIT_MS))) await killProcess(identity)
+    // What finished was flushed when it finished: a daemon that does not listen can be ended like a crashed one.
+    if (!told || !(await waitUntilGone(identity, QUIT_MS))) await killProcess(identity)
     await sweep(runDir, name)
   }
 

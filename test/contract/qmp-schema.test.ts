@@ -67,9 +67,12 @@ describe('QMP commands', () => {
     expect(ours).toEqual(expect.arrayContaining(mandatory))
   })
 
-  it.each(['SHUTDOWN', 'RESET', 'STOP', 'RESUME', 'DEVICE_DELETED', 'JOB_STATUS_CHANGE'])('%s is an event of QEMU', (event) => {
-    expect(types.get(event)).toMatchObject({ 'meta-type': 'event' })
-  })
+  it.each(['SHUTDOWN', 'RESET', 'STOP', 'RESUME', 'DEVICE_DELETED', 'JOB_STATUS_CHANGE', 'BLOCK_JOB_COMPLETED', 'BLOCK_JOB_CANCELLED'])(
+    '%s is an event of QEMU',
+    (event) => {
+      expect(types.get(event)).toMatchObject({ 'meta-type': 'event' })
+    },
+  )
 
   it('may switch a layer within a transaction', () => {
     const actions = members(types.get('transaction')?.['arg-type'] ?? '').find((member) => member.name === 'actions')

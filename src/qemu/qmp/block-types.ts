@@ -17,8 +17,8 @@ export type JobOptions = {
   'job-id': string
   device: string
   speed?: number
-  'auto-finalize': true
-  'auto-dismiss': false
+  'auto-finalize': boolean
+  'auto-dismiss': boolean
 }
 
 export interface JobInfo {

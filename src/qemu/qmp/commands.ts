@@ -53,6 +53,7 @@ export interface Commands {
   'block-stream': Command<JobOptions & { 'base-node'?: string; 'backing-file'?: string }, Empty>
   'query-jobs': Command<Empty, readonly JobInfo[]>
   'query-block-jobs': Command<Empty, readonly BlockJobInfo[]>
+  'job-finalize': Command<{ id: string }, Empty>
   'job-complete': Command<{ id: string }, Empty>
   'job-cancel': Command<{ id: string }, Empty>
   'job-dismiss': Command<{ id: string }, Empty>
@@ -118,6 +119,7 @@ export const COMMANDS: Table = {
   'block-stream': { ...JOB, 'base-node': true, 'backing-file': true },
   'query-jobs': {},
   'query-block-jobs': {},
+  'job-finalize': ID,
   'job-complete': ID,
   'job-cancel': ID,
   'job-dismiss': ID,
@@ -132,13 +134,15 @@ export const COMMANDS: Table = {
 }
 
 /** Events we act upon, with the data we read. */
-export interface Events {
+interface Events {
   SHUTDOWN: { guest: boolean; reason: string }
   RESET: { guest: boolean; reason: string }
   STOP: Empty
   RESUME: Empty
   DEVICE_DELETED: { device?: string; path: string }
   JOB_STATUS_CHANGE: { id: string; status: string }
+  BLOCK_JOB_COMPLETED: { device: string; error?: string }
+  BLOCK_JOB_CANCELLED: { device: string }
 }
 
 export type QmpEvent = { [E in keyof Events]: { readonly event: E; readonly data: Events[E] } }[keyof Events]
