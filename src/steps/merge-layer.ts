@@ -13,7 +13,7 @@
  * milliseconds): within that time both have it, and doing the commit again from the child is right. A pull has no such
  * moment: what the child shows never changes, and its own header says whether it still needs the layer.
  */
-import { unavailable, unknown } from '../domain/errors.js'
+import { AdapterError, unavailable, unknown } from '../domain/errors.js'
 import { planMerge } from '../domain/merge-plan.js'
 import { blockJobName, formatNode } from '../domain/names.js'
 import type { BlockHost, BlockJob, Chain, LayerFile, Merge } from '../ports/block.js'
@@ -121,7 +121,7 @@ async function pullUp(tools: Tools, layerId: string, childId: string): Promise<v
   if (top === undefined) return
   const job = blockJobName('merge', childId)
   const [reader] = await readersOf(tools, childId)
-  if (reader === undefined && (await tools.files.probe(top, base)) === 'done') return
+  if (reader === undefined && (await standsOn(tools, [top, ...chain.slice(2)]))) return
   await onHost(tools, reader?.guest.blocks, chain, async (host) => {
     if ((await host.blockJob(job)) === undefined) {
       const below = (await host.nodes()).find((node) => node.node === formatNode(childId))?.backing
@@ -131,6 +131,17 @@ async function pullUp(tools: Tools, layerId: string, childId: string): Promise<v
     }
     await settled(host, job, await waitFor(tools, host, job, 'concluded', AbortSignal.any([tools.stop, tools.makeWay])))
   })
+}
+
+/** Do the headers say this chain already? Then the data went up before a crash, and only our rows are behind. */
+async function standsOn(tools: Tools, chain: Chain): Promise<boolean> {
+  try {
+    await tools.files.verify(chain)
+    return true
+  } catch (error) {
+    if (error instanceof AdapterError && error.outcome === 'refused') return false
+    throw error
+  }
 }
 
 async function commitDown(tools: Tools, layerId: string, childId: string): Promise<void> {

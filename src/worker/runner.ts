@@ -63,7 +63,6 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
       if (job.state === 'undoing') return await undoAll(job.error, job.cancelRequested)
       for (const [index, step] of steps.entries()) {
         if (journal.state(step.name) === 'done') continue
-        if (!pastPivot() && step.kind !== 'forward' && signals.cancel.aborted) throw new Cancelled()
         await complete(step, steps[index + 1])
       }
       return await finish()
@@ -84,7 +83,10 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
     if (journal.state(step.name) === 'started' && !journal.isFresh(step.name)) {
       observed = await step.probe(input, toolsOf(step.name))
       recovered = observed === 'done'
-    } else if (!journal.isFresh(step.name)) {
+    }
+    // Only once it is known that a pivot found started did not happen: beneath a switched disk nothing is undone.
+    if (observed !== 'done' && step.kind !== 'forward' && !pastPivot() && signals.cancel.aborted) throw new Cancelled()
+    if (journal.state(step.name) !== 'started') {
       await journal.write([journal.entry(step.name, 'started'), ...(guard ? [journal.entry(guard.name, 'started', 'guard')] : [])])
     }
     for (let attempt = 1; observed !== 'done'; attempt++) {

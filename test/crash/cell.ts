@@ -1,0 +1,76 @@
+/** One cell of the matrix: a fresh world, one operation, one fault, the verdict. */
+import { SWITCH } from '../../src/steps/switch-top-layers.js'
+import { type Drive, type Driven, drive, type Fault, killGuests, writeInGuest } from './engine.js'
+import { judge } from './oracle.js'
+import { makeClock } from './ports.js'
+import { deviceOf, type Scenario, socketOf } from './scenarios.js'
+import { makeWorld, type World } from './world.js'
+
+export interface Verdict {
+  readonly wrong: string[]
+  readonly driven: Driven
+}
+
+export async function runCell(scenario: Scenario, fault: Fault, more: Partial<Drive> & { url?: string } = {}): Promise<Verdict> {
+  const { url, ...options } = more
+  const world = await makeWorld(makeClock(), url)
+  try {
+    const { writes } = await scenario.build(world)
+    const write = writes === undefined ? undefined : guestWriter(world, writes)
+    await write?.('begin')
+    const driven = await drive(world, {
+      operation: scenario.operation,
+      fault,
+      ...options,
+      ...(write === undefined ? {} : { atGap: write }),
+    })
+    return { wrong: await judge(world), driven }
+  } catch (error) {
+    return { wrong: [`the engine threw: ${error instanceof Error ? error.stack : error}`], driven: { gaps: [], steps: [] } }
+  } finally {
+    await killGuests(world.dir)
+    await world.destroy()
+  }
+}
+
+/**
+ * The guest's own writes: one flushed block at each gap. What it wrote up to the pivot is in the snapshot too, so the
+ * promises that are to be taken are updated as long as their moment has not come.
+ */
+function guestWriter(world: World, { serverId, diskId }: { serverId: string; diskId: string }): (gap: string) => Promise<void> {
+  let byte = 0x80
+  let passed = false
+  const promised = [...world.expected.keys()].filter((id) => id !== diskId && world.expected.get(id) === world.expected.get(diskId))
+  return async (gap) => {
+    if (gap === `${SWITCH}:after-apply` || gap === `${SWITCH}:before-done`) passed = true
+    const block = 5 + (byte % 3)
+    const said = await writeInGuest(socketOf(world, serverId), deviceOf(diskId), block, byte).catch(() => 'gone')
+    if (said !== 'written') return
+    const now = new Map(world.expected.get(diskId)).set(block, byte)
+    world.expected.set(diskId, now)
+    if (!passed) for (const id of promised) world.expected.set(id, now)
+    byte = byte === 0xff ? 0x80 : byte + 1
+  }
+}
+
+/** Every fault that can strike the scenario, learnt from a run without any. */
+export async function faultsOf(scenario: Scenario): Promise<Fault[]> {
+  const { driven, wrong } = await runCell(scenario, { kind: 'none' })
+  if (wrong.length > 0) throw new Error(`${scenario.name} goes wrong without any fault: ${wrong.join('; ')}`)
+  const gaps = [...new Set(driven.gaps)]
+  const kinds = ['refused-before', 'refused-after', 'unknown-after', 'repeated'] as const
+  return [
+    { kind: 'none' },
+    ...gaps.map((gap): Fault => ({ kind: 'killed', gap })),
+    ...gaps.map((gap): Fault => ({ kind: 'killed', gap, cancelled: true })),
+    ...(scenario.live ? gaps.map((gap): Fault => ({ kind: 'qemu-killed', gap })) : []),
+    ...driven.steps.flatMap((step) => kinds.map((kind): Fault => ({ kind, step }))),
+  ]
+}
+
+export const nameOf = (fault: Fault): string =>
+  'gap' in fault
+    ? `${fault.kind} at ${fault.gap}${'cancelled' in fault ? ', then cancelled' : ''}`
+    : 'step' in fault
+      ? `${fault.kind} ${fault.step}`
+      : fault.kind

@@ -1,0 +1,151 @@
+/**
+ * Drives the engine through a fault: claims and runs jobs one by one until nothing is left to do, as a worker does, with
+ * time that is moved instead of waited for. A kill at a gap cuts the sockets, ends the tools and drops the database
+ * connection; the next incarnation takes the lease over and knows only journal, tables and world.
+ */
+import { refused, unknown } from '../../src/domain/errors.js'
+import { operationKey, type Registry, registry } from '../../src/operations/registry.js'
+import { ANY, type Database } from '../../src/ports/stores.js'
+import type { Plan, Step } from '../../src/steps/step.js'
+import type { Tools } from '../../src/steps/tools.js'
+import { createReconciler } from '../../src/worker/reconciler.js'
+import { runJob } from '../../src/worker/runner.js'
+import { guests, openMonitor } from './monitor.js'
+import { type AgentScript, end, type Incarnation, incarnate } from './ports.js'
+import type { World } from './world.js'
+
+export type Fault =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'killed'; readonly gap: string; readonly cancelled?: true }
+  | { readonly kind: 'qemu-killed'; readonly gap: string }
+  | { readonly kind: 'refused-before' | 'refused-after' | 'unknown-after' | 'repeated'; readonly step: string }
+
+export interface Drive {
+  readonly operation: string
+  readonly fault: Fault
+  readonly agent?: AgentScript
+  /** Called at every gap of the operation under test, with the guests still as they are. */
+  readonly atGap?: (gap: string) => Promise<void>
+  /** Ways to break the engine, for testing the harness. */
+  readonly wrapDb?: (db: Database) => Database
+  readonly wrapPlan?: (plan: Plan<object, Tools>) => Plan<object, Tools>
+}
+
+export interface Driven {
+  /** Gaps and steps of the operation under test, in the order they were met. */
+  readonly gaps: string[]
+  readonly steps: string[]
+}
+
+class Killed extends Error {}
+const LEASE = 10_000_000
+
+export async function drive(world: World, options: Drive): Promise<Driven> {
+  const { fault } = options
+  const met: Driven = { gaps: [], steps: [] }
+  const spent = { fault: false }
+  const known = sabotaged(options, met, spent)
+  let life = await begin(world, options)
+  try {
+    for (let round = 0, idle = 0; idle < 2; round++) {
+      if (round > 400) throw new Error('the engine does not come to rest')
+      const now = world.clock.now()
+      const claim = await life.ports.db.transaction((s) =>
+        s.jobs.claim({ hostId: world.hostId, workerId: `w${round}`, now, leaseFor: LEASE, except: [] }),
+      )
+      if (claim === undefined) {
+        const reconciler = createReconciler({ ports: life.ports, doorbell: { ring: () => {} }, log: { info: () => {}, warn: () => {} } })
+        await reconciler.guests()
+        await reconciler.sweep()
+        world.clock.advance(120)
+        idle = (await unfinished(world)) > 0 ? 0 : idle + 1
+        if (round > 300) break
+        continue
+      }
+      idle = 0
+      const operation = known.get(operationKey(claim.job.operation, claim.job.version))
+      if (operation === undefined) throw new Error(`unknown operation ${claim.job.operation}`)
+      const stop = new AbortController()
+      const cancel = new AbortController()
+      if (spent.fault && fault.kind === 'killed' && fault.cancelled && claim.job.operation === options.operation) cancel.abort()
+      const signals = { stop: stop.signal, cancel: cancel.signal, makeWay: new AbortController().signal, report: () => {} }
+      const gap = async (point: string): Promise<void> => {
+        if (claim.job.operation !== options.operation) return
+        met.gaps.push(point)
+        await options.atGap?.(point)
+        if (spent.fault || !('gap' in fault) || fault.gap !== point) return
+        spent.fault = true
+        if (fault.kind === 'qemu-killed') return await killGuests(world.dir)
+        stop.abort()
+        throw new Killed()
+      }
+      const result = await runJob({ claim, operation, ports: life.ports, signals, gap })
+      if (result === 'lost' || stop.signal.aborted) {
+        await life.die()
+        world.clock.advance(LEASE / 1_000_000 + 1)
+        life = await begin(world, options)
+      }
+      if (result === 'requeued') world.clock.advance(61)
+    }
+  } finally {
+    await life.die()
+  }
+  return met
+}
+
+const begin = async (world: World, { agent = 'honest', wrapDb }: Drive): Promise<Incarnation> => await incarnate(world, agent, wrapDb)
+
+async function unfinished(world: World): Promise<number> {
+  const states = ['queued', 'running', 'undoing']
+  return (await world.db.read.jobs.list(ANY, { where: { projectId: { is: world.projectId }, state: { in: states } } })).length
+}
+
+export async function killGuests(dir: string): Promise<void> {
+  for (const pid of (await guests(dir)).values()) await end(pid)
+}
+
+/** Resumes or stops nothing: asks each running guest to write, as its driver would, and to flush. */
+export async function writeInGuest(socket: string, device: string, block: number, byte: number): Promise<'written' | 'standing'> {
+  const monitor = await openMonitor(socket)
+  try {
+    const { status } = await monitor.ask<{ status: string }>('query-status')
+    if (status !== 'running') return 'standing'
+    await monitor.write(device, block, byte)
+    return 'written'
+  } finally {
+    monitor.close()
+  }
+}
+
+/** The registry with one step of one operation behaving badly once. */
+function sabotaged({ operation, fault, wrapPlan = (plan) => plan }: Drive, met: Driven, spent: { fault: boolean }): Registry {
+  const bend = <S extends Step<object, Tools>>(step: S): S => {
+    if (!met.steps.includes(step.name)) met.steps.push(step.name)
+    return {
+      ...step,
+      async apply(input: object, tools: Tools) {
+        if (spent.fault || !('step' in fault) || fault.step !== step.name) return await step.apply(input, tools)
+        spent.fault = true
+        if (fault.kind === 'refused-before') throw refused('sabotage before the effect')
+        await step.apply(input, tools)
+        if (fault.kind === 'repeated') return await step.apply(input, tools)
+        throw fault.kind === 'refused-after' ? refused('sabotage after the effect') : unknown('sabotage: the answer is lost')
+      },
+    }
+  }
+  return new Map(
+    [...registry].map(([key, original]) => [
+      key,
+      original.descriptor.name !== operation
+        ? original
+        : {
+            ...original,
+            plan(input: object) {
+              const plan = wrapPlan(original.plan(input))
+              const pivot = plan.pivot === undefined ? {} : { pivot: bend(plan.pivot) }
+              return { ...plan, ...pivot, prepare: plan.prepare.map(bend), finish: plan.finish.map(bend) }
+            },
+          },
+    ]),
+  )
+}

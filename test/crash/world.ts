@@ -1,0 +1,315 @@
+/**
+ * A small world to break things in: a pool with real qcow2 files whose every byte is known, rows that say so, and guests
+ * without an operating system. It also keeps the reference: what each disk and each promise must read as.
+ */
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { openDatabase } from '../../db/connection.js'
+import type { Layer } from '../../src/domain/disk.js'
+import { layerFileName } from '../../src/domain/names.js'
+import type { Descriptor } from '../../src/domain/operation.js'
+import type { Server, ServerTask, VmState } from '../../src/domain/server.js'
+import type { Volume } from '../../src/domain/volume.js'
+import { ANY, type Database } from '../../src/ports/stores.js'
+import type { FakeClock } from './ports.js'
+
+const run = promisify(execFile)
+export const MIB = 1024 * 1024
+export const DISK_MIB = 8
+const GIB_SIZE = 1
+/** MiB number → byte it is filled with; what is not named reads zero. */
+export type Content = ReadonlyMap<number, number>
+
+export interface Volumed {
+  readonly volumeId: string
+  readonly diskId: string
+  readonly layerIds: readonly string[]
+}
+
+export interface World {
+  readonly dir: string
+  readonly pool: string
+  readonly url: string
+  readonly db: Database
+  readonly clock: FakeClock
+  readonly hostId: string
+  readonly poolId: string
+  readonly projectId: string
+  /** By disk, snapshot or image id: what it must read as. */
+  readonly expected: Map<string, Content>
+  origin(): { projectId: string; userId: string; requestId: string }
+  /** A volume of layers given base first: MiB → byte. */
+  volume(layers: readonly Content[], patch?: Partial<Volume>): Promise<Volumed>
+  rootOf(serverId: string, layers: readonly Content[]): Promise<{ diskId: string; layerIds: string[] }>
+  server(vmState: VmState, taskState?: ServerTask | null, patch?: Partial<Server>): Promise<string>
+  attach(serverId: string, volume: Volumed, status?: 'attached' | 'attaching' | 'detaching'): Promise<string>
+  planned(patch?: Partial<Layer>): Promise<string>
+  snapshot(
+    volume: Volumed,
+    layerId: string | null,
+    status: 'creating' | 'available' | 'deleting',
+    serverId?: string | null,
+  ): Promise<string>
+  image(status: 'queued' | 'saving', patch?: object): Promise<string>
+  enqueue<I extends object>(descriptor: Descriptor<I>, input: I): Promise<string>
+  destroy(): Promise<void>
+}
+
+export async function makeWorld(clock: FakeClock, url?: string): Promise<World> {
+  const dir = await mkdtemp('/tmp/sc-')
+  const pool = join(dir, 'pools/default')
+  await mkdir(pool, { recursive: true })
+  await mkdir(join(dir, 'staging'))
+  const dbUrl = url ?? `sqlite:${join(dir, 'strata.sqlite')}`
+  const db = await openDatabase({ url: dbUrl, now: () => clock.now() })
+  const [hostId, poolId, projectId, userId, typeId] = Array.from({ length: 5 }, () => randomUUID()) as [
+    string,
+    string,
+    string,
+    string,
+    string,
+  ]
+  const now = clock.now()
+  const expected = new Map<string, Content>()
+  await db.transaction(async (s) => {
+    await s.hosts.insert({ id: hostId, state: 'up', address: '', bootId: 'boot', capabilities: {}, heartbeatAt: now, createdAt: now })
+    await s.pools.insert({ id: poolId, hostId, name: `p-${poolId}`, path: pool, isDefault: true, createdAt: now })
+    await s.volumeTypes.insert({ id: typeId, name: `t-${typeId}`, description: null, isPublic: true, extraSpecs: {}, createdAt: now })
+  })
+  const origin = () => ({ projectId, userId, requestId: `req-${randomUUID()}` })
+  const layer = (patch: Partial<Layer> = {}): Omit<Layer, 'seq'> => {
+    const id = patch.id ?? randomUUID()
+    const format = patch.format ?? 'qcow2'
+    return {
+      id,
+      poolId,
+      projectId,
+      parentId: null,
+      fileName: layerFileName(id, format),
+      format,
+      virtualSize: DISK_MIB * MIB,
+      state: 'planned',
+      origin: 'disk',
+      createdAt: now,
+      ...patch,
+    }
+  }
+  const chain = async (layers: readonly Content[], diskId: string): Promise<string[]> => {
+    const ids: string[] = []
+    const merged = new Map<number, number>()
+    for (const [index, content] of layers.entries()) {
+      const row = layer({ parentId: ids.at(-1) ?? null, state: index === layers.length - 1 ? 'top' : 'sealed' })
+      await makeImage(join(pool, row.fileName), DISK_MIB, ids.length === 0 ? null : layerFileName(ids.at(-1) ?? '', 'qcow2'), content)
+      await db.transaction((s) => s.layers.insert(row))
+      ids.push(row.id)
+      for (const [block, byte] of content) merged.set(block, byte)
+    }
+    expected.set(diskId, merged)
+    return ids
+  }
+  const disk = async (kind: 'root' | 'volume', serverId: string | null, layers: readonly Content[]) => {
+    const diskId = randomUUID()
+    const layerIds = await chain(layers, diskId)
+    await db.transaction((s) =>
+      s.disks.insert({
+        id: diskId,
+        hostId,
+        poolId,
+        projectId,
+        kind,
+        serverId,
+        topLayerId: layerIds.at(-1) ?? null,
+        virtualSize: DISK_MIB * MIB,
+        createdAt: now,
+      }),
+    )
+    return { diskId, layerIds }
+  }
+
+  return {
+    dir,
+    pool,
+    url: dbUrl,
+    db,
+    clock,
+    hostId,
+    poolId,
+    projectId,
+    expected,
+    origin,
+    async volume(layers, patch = {}) {
+      const volumeId = randomUUID()
+      const { diskId, layerIds } = await disk('volume', null, layers)
+      await db.transaction(async (s) => {
+        await s.volumes.insert({
+          id: volumeId,
+          projectId,
+          userId,
+          diskId,
+          name: null,
+          description: null,
+          status: layers.length === 0 ? 'creating' : 'available',
+          previousStatus: null,
+          sizeGib: GIB_SIZE,
+          bootable: false,
+          readonly: false,
+          metadata: {},
+          imageMetadata: null,
+          volumeTypeId: typeId,
+          availabilityZone: 'nova',
+          snapshotId: null,
+          sourceVolumeId: null,
+          imageId: null,
+          createdAt: now,
+          updatedAt: null,
+          ...patch,
+        })
+        await s.quotas.take(projectId, volumeId, { volumes: 1, gigabytes: GIB_SIZE })
+      })
+      return { volumeId, diskId, layerIds }
+    },
+    rootOf: async (serverId, layers) => await disk('root', serverId, layers),
+    async server(vmState, taskState = null, patch = {}) {
+      const id = randomUUID()
+      const powerState = vmState === 'active' ? 1 : vmState === 'paused' ? 3 : vmState === 'stopped' ? 4 : 0
+      await db.transaction(async (s) => {
+        await s.servers.insert({
+          id,
+          projectId,
+          userId,
+          hostId,
+          name: 'victim',
+          description: null,
+          vmState,
+          taskState,
+          powerState,
+          flavor: {
+            id: '1',
+            name: 'tiny',
+            vcpus: 1,
+            ramMib: 32,
+            diskGib: 1,
+            ephemeralGib: 0,
+            swapMib: 0,
+            isPublic: true,
+            description: null,
+            extraSpecs: {},
+          },
+          imageId: null,
+          kernelLayerId: null,
+          ramdiskLayerId: null,
+          imageProperties: {},
+          rootDeviceName: '/dev/vda',
+          metadata: {},
+          tags: [],
+          availabilityZone: 'nova',
+          reservationId: 'r-1',
+          accessIpV4: '',
+          accessIpV6: '',
+          userData: null,
+          keyName: null,
+          locked: false,
+          fault: null,
+          createdAt: now,
+          updatedAt: null,
+          launchedAt: null,
+          terminatedAt: null,
+          deletedAt: null,
+          ...patch,
+        })
+        await s.quotas.take(projectId, id, { instances: 1, cores: 1, ram: 32 })
+      })
+      return id
+    },
+    async attach(serverId, volume, status = 'attached') {
+      const id = randomUUID()
+      await db.transaction(async (s) => {
+        const device = `/dev/vd${'bcdef'[await s.attachments.count(ANY, { serverId: { is: serverId } })]}`
+        const row = { id, projectId, volumeId: volume.volumeId, diskId: volume.diskId, serverId, device, status }
+        await s.attachments.insert({ ...row, bootIndex: null, deleteOnTermination: false, tag: null, attachedAt: null, createdAt: now })
+        if (status !== 'attaching') await s.disks.update(volume.diskId, { serverId })
+        await s.volumes.update(volume.volumeId, { status: status === 'attached' ? 'in-use' : status })
+      })
+      return id
+    },
+    async planned(patch = {}) {
+      const row = layer(patch)
+      await db.transaction((s) => s.layers.insert(row))
+      return row.id
+    },
+    async snapshot(volume, layerId, status, serverId = null) {
+      const id = randomUUID()
+      await db.transaction(async (s) => {
+        await s.snapshots.insert({
+          id,
+          projectId,
+          userId,
+          volumeId: volume.volumeId,
+          diskId: volume.diskId,
+          serverId,
+          layerId,
+          serverSnapshotId: null,
+          parentId: null,
+          strategy: 'qemu-external',
+          name: null,
+          description: null,
+          status,
+          progress: '0%',
+          sizeGib: GIB_SIZE,
+          metadata: {},
+          report: null,
+          createdAt: now,
+          updatedAt: null,
+        })
+        await s.quotas.take(projectId, id, { snapshots: 1, gigabytes: GIB_SIZE })
+      })
+      return id
+    },
+    async image(status, patch = {}) {
+      const id = randomUUID()
+      await db.transaction(async (s) => {
+        await s.images.insert({
+          id,
+          projectId,
+          name: null,
+          status,
+          visibility: 'private',
+          protected: false,
+          hidden: false,
+          diskFormat: null,
+          containerFormat: null,
+          minDisk: 0,
+          minRam: 0,
+          size: null,
+          virtualSize: null,
+          checksum: null,
+          hashAlgo: null,
+          hashValue: null,
+          properties: {},
+          tags: [],
+          layerId: null,
+          sourceLayerId: null,
+          createdAt: now,
+          updatedAt: now,
+          ...patch,
+        })
+        await s.quotas.take(projectId, id, { images: 1 })
+      })
+      return id
+    },
+    enqueue: async (descriptor, input) => await db.transaction((s) => s.jobs.enqueue(descriptor, input, { hostId, origin: origin() })),
+    async destroy() {
+      await db.close()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+export async function makeImage(path: string, mib: number, backing: string | null, content: Content): Promise<void> {
+  await run('qemu-img', ['create', '-q', '-u', '-f', 'qcow2', ...(backing === null ? [] : ['-F', 'qcow2', '-b', backing]), path, `${mib}M`])
+  const writes = [...content].flatMap(([block, byte]) => ['-c', `write -q -P ${byte} ${block}M 1M`])
+  if (writes.length > 0) await run('qemu-io', ['-f', 'qcow2', ...writes, path])
+}
