@@ -19,8 +19,8 @@ export interface KeeperConnection {
 
 const START_MS = 10_000
 const RETRY_MS = 25
-/** A started process that came too late, or lost the race, is given this long before another try. */
-const RESTART_MS = 1000
+/** Between two tries to start one: the first may have met the lock of a keeper that was just dying. */
+const RESTART_MS = 250
 const HELLO_MS = 5000
 
 export async function connectToKeeper(stateDir: string, command: readonly string[]): Promise<KeeperConnection> {

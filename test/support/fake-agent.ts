@@ -11,7 +11,7 @@ export interface FakeAgentOptions {
   thaws?: number
   /** Thaws by itself after so long, as VSS does. */
   selfThawMs?: number
-  /** Raw bytes instead of the answer to this command; undefined: answer as usual, null: say nothing. */
+  /** Raw bytes instead of the answer to this command; undefined: answer as usual, null: obey, but say nothing. */
   override?: (command: string, socket: Socket) => string | null | undefined
 }
 
@@ -73,8 +73,8 @@ export async function startFakeAgent(path: string, options: FakeAgentOptions = {
       commands.push(request.execute)
       const socket = queue[0]
       const override = socket === undefined ? undefined : options.override?.(request.execute, socket)
-      if (override === null) continue
       const reply = answer(request)
+      if (override === null) continue
       if (override !== undefined) socket?.write(override)
       else if (reply !== undefined) {
         if (request.execute === 'guest-sync-delimited') socket?.write(Buffer.from([0xff]))
