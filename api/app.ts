@@ -20,7 +20,7 @@ import { readJson } from './middleware/body.js'
 import { negotiate } from './middleware/microversion.js'
 import { createTrie, type RoutedRequest } from './router.js'
 import { mountDocs } from './ui/docs.js'
-import { actionsOf, createVariants, jsonSchema } from './variants.js'
+import { createVariants, jsonSchema } from './variants.js'
 import type { ServiceName } from './versions.js'
 
 export interface AppDeps {
@@ -206,12 +206,4 @@ function queryOf(search: URLSearchParams, parameters: Declared): Record<string, 
 function only(params: Readonly<Record<string, string>>, parameters: Declared): Record<string, string> {
   const names = new Set((parameters ?? []).filter((parameter) => parameter.in === 'path').map((parameter) => parameter.name))
   return Object.fromEntries(Object.entries(params).filter(([name]) => names.has(name)))
-}
-
-/** Operations and actions by name, as coverage counts them: `createSnapshot`, `snapshotAction:os-reset_status`. */
-export function operationNames(document: Document = loadDocument()): string[] {
-  return endpointsOf(document).flatMap((endpoint) => {
-    const actions = actionsOf(endpoint)
-    return actions ? Object.keys(actions).map((action) => `${endpoint.operationId}:${action}`) : [endpoint.operationId]
-  })
 }

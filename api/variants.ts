@@ -3,6 +3,7 @@
  * out, so that one plain JSON schema check says all. In responses a property outside its versions is not only undeclared
  * but forbidden: it cannot leak where a schema is free-form. Variants are made on first use and kept.
  */
+import { actionsOf } from './actions.js'
 import type { Endpoint, Operation, Schema } from './document.js'
 import type { Version } from './versions.js'
 
@@ -45,13 +46,6 @@ export function createVariants(): Variants {
     return variant
   }
   return { of, byId }
-}
-
-/** Members of an action's `oneOf`, by key. Undefined: not an operation with actions. */
-export function actionsOf(endpoint: Endpoint): Record<string, Schema> | undefined {
-  if (endpoint.method !== 'post' || !endpoint.path.endsWith('/action')) return undefined
-  const members = (endpoint.operation.requestBody?.content[JSON_TYPE]?.schema?.['oneOf'] ?? []) as Schema[]
-  return Object.fromEntries(members.map((member) => [Object.keys((member['properties'] ?? {}) as object)[0] ?? '', member]))
 }
 
 function actionOf(endpoint: Endpoint, minor: number, body: unknown): string | null | undefined {
