@@ -28,6 +28,7 @@ import { join } from 'node:path'
 import type { Express } from 'express'
 import supertest from 'supertest'
 import { type AppDeps, createApp } from '../../api/app.js'
+import { seedDatabase } from '../../db/seed.js'
 import type { Caller } from '../../src/domain/caller.js'
 import { systemClock } from '../../src/host/clock.js'
 import { createImageStore } from '../../src/host/image-store.js'
@@ -106,6 +107,7 @@ export async function openApi(options: { app?: Partial<AppDeps>; services?: Part
 async function prepareHost(db: Database, home: string): Promise<string> {
   const poolId = randomUUID()
   const now = systemClock.now()
+  await seedDatabase(db, now)
   await db.transaction(async (stores) => {
     await stores.hosts.insert({ id: HOST_ID, state: 'up', address: '', bootId: 'boot', capabilities: {}, heartbeatAt: now, createdAt: now })
     await stores.pools.insert({ id: poolId, hostId: HOST_ID, name: 'default', path: home, isDefault: true, createdAt: now })
