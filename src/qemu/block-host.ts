@@ -72,14 +72,17 @@ export function formatNodeOf(layer: LayerFile, backing: string | null, readOnly:
 
 export async function openLayer(session: QmpSession, layer: LayerFile, backing: string | null, writable: boolean): Promise<void> {
   const format = formatNodeOf(layer, backing, !writable)
-  const addedFile = await addUnlessOpen(session, fileNodeOf(layer), layer)
-  try {
-    const added = await addUnlessOpen(session, format, layer)
-    if (!added && writable) await makeWritable(session, [format['node-name']])
-  } catch (error) {
-    if (addedFile && isRefusal(error)) await closeNode(session, fileNode(layer.layerId))
-    throw error
+  // Sent together: without its file the format node is refused as well.
+  const [fileAdded, formatAdded] = await Promise.allSettled([
+    addUnlessOpen(session, fileNodeOf(layer), layer),
+    addUnlessOpen(session, format, layer),
+  ])
+  if (fileAdded.status === 'rejected') throw fileAdded.reason
+  if (formatAdded.status === 'rejected') {
+    if (fileAdded.value && isRefusal(formatAdded.reason)) await closeNode(session, fileNode(layer.layerId))
+    throw formatAdded.reason
   }
+  if (!formatAdded.value && writable) await makeWritable(session, [format['node-name']])
 }
 
 /** False: it was open before. A node of that name on another file is refused. */
