@@ -30,6 +30,8 @@ const TOP: Content = new Map([
   [1, 0x21],
   [3, 0x22],
 ])
+/** More than any scenario writes above it: so it is the child that goes down. */
+const HEAVY: Content = new Map([0, 1, 2, 3, 4, 5, 6, 7].map((block) => [block, 0x41 + block]))
 const SMALL: Content = new Map([[4, 0x31]])
 const merged = (...layers: Content[]): Content => new Map(layers.flatMap((one) => [...one]))
 
@@ -149,7 +151,7 @@ export const SCENARIOS: readonly Scenario[] = [
     return writing(serverId, volume)
   }),
   scenario('merge-layer', 'live, committed down', true, async (world) => {
-    const { serverId, volume } = await served(world, 'active', [BASE, SMALL])
+    const { serverId, volume } = await served(world, 'active', [HEAVY, SMALL])
     await merge(world, volume, 0)
     return writing(serverId, volume)
   }),
@@ -161,7 +163,7 @@ export const SCENARIOS: readonly Scenario[] = [
     return writing(serverId, volume)
   }),
   scenario('merge-layer', 'offline, committed down', false, async (world) => {
-    await merge(world, await world.volume([BASE, SMALL]), 0)
+    await merge(world, await world.volume([HEAVY, SMALL]), 0)
     return {}
   }),
   scenario('merge-layer', 'offline, pulled up', false, async (world) => {
@@ -302,7 +304,7 @@ export const SCENARIOS: readonly Scenario[] = [
     })
     return {}
   }),
-  scenario('delete-volume', 'with a clone on its layers', false, async (world) => {
+  scenario('delete-volume', 'with all its layers', false, async (world) => {
     const volume = await world.volume([BASE, TOP], { status: 'deleting' })
     await world.enqueue(ops.deleteVolume, { volumeId: volume.volumeId, diskId: volume.diskId })
     return {}
