@@ -35,15 +35,6 @@ export interface NewFlavor {
   readonly description: string | null
 }
 
-/** What a fresh installation offers. */
-export const DEFAULT_FLAVORS: readonly NewFlavor[] = [
-  { id: '1', name: 'm1.tiny', vcpus: 1, ramMib: 512, diskGib: 1, isPublic: true, description: null },
-  { id: '2', name: 'm1.small', vcpus: 1, ramMib: 2048, diskGib: 20, isPublic: true, description: null },
-  { id: '3', name: 'm1.medium', vcpus: 2, ramMib: 4096, diskGib: 40, isPublic: true, description: null },
-  { id: '42', name: 'm1.nano', vcpus: 1, ramMib: 128, diskGib: 0, isPublic: true, description: null },
-  { id: '84', name: 'm1.micro', vcpus: 1, ramMib: 192, diskGib: 0, isPublic: true, description: null },
-]
-
 export type FlavorService = ReturnType<typeof createFlavorService>
 
 export function createFlavorService({ db }: { db: Database }) {
@@ -104,13 +95,4 @@ function query(caller: Caller, options: FlavorList): Query<Flavor> {
     ...(options.marker === undefined ? {} : { after: options.marker }),
     ...(options.limit === undefined ? {} : { limit: options.limit }),
   }
-}
-
-/** Gives an empty installation its flavors; of one that has any, leaves all as it is. */
-export async function seedFlavors(db: Database): Promise<void> {
-  await db.transaction(async (stores) => {
-    if ((await stores.flavors.count(ANY)) > 0) return
-    for (const flavor of DEFAULT_FLAVORS)
-      await stores.flavors.insert({ ...flavor, id: flavor.id ?? randomUUID(), ephemeralGib: 0, swapMib: 0, extraSpecs: {} })
-  })
 }
