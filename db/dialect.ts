@@ -19,6 +19,8 @@ export interface Dialect {
   readonly begin: string
   /** Ends a SELECT whose rows this transaction is about to change. */
   readonly forUpdate: string
+  /** After a table's name: MariaDB likes to walk the whole table in `seq` order rather than enter the index meant for it. */
+  byIndex(table: string, columns: readonly string[]): string
   /** Can COMMIT fail so that nobody knows whether it happened? */
   readonly commitMayBeUnknown: boolean
   /** What follows INSERT … VALUES (…): on a clash with `keys`, `changes` instead. */
@@ -58,6 +60,7 @@ export const sqlite: Dialect = {
   // IMMEDIATE: a deferred one that reads and then writes fails at once when another process wrote in between.
   begin: 'BEGIN IMMEDIATE',
   forUpdate: '',
+  byIndex: () => '',
   commitMayBeUnknown: false,
   onClash: (keys, changes) =>
     ` ON CONFLICT (${keys.map((k) => `\`${k}\``).join(', ')}) DO ${changes.length === 0 ? 'NOTHING' : `UPDATE SET ${changes.join(', ')}`}`,
@@ -88,6 +91,7 @@ export const mysql: Dialect = {
   engine: 'mysql',
   begin: 'START TRANSACTION',
   forUpdate: ' FOR UPDATE',
+  byIndex: (table, columns) => ` FORCE INDEX (\`${indexName(table, columns)}\`)`,
   commitMayBeUnknown: true,
   onClash: (keys, changes) => ` ON DUPLICATE KEY UPDATE ${changes.length === 0 ? `\`${keys[0]}\` = \`${keys[0]}\`` : changes.join(', ')}`,
   incoming: (column) => `VALUES(\`${column}\`)`,

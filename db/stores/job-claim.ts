@@ -57,10 +57,11 @@ const BLOCKED = `SELECT 1 FROM job_locks mine WHERE mine.job_id = j.id AND (
       WHERE other.name = mine.name AND other.preemptible = 1 AND other.waits_from <= ? AND other.job_seq < mine.job_seq)))`
 
 async function candidate(session: Session, { hostId, now, except }: ClaimOptions): Promise<Candidate | undefined> {
+  const from = `jobs j${session.dialect.byIndex('jobs', ['host_id', 'state', 'seq'])}`
   const without = except.length === 0 ? '' : ` AND j.id NOT IN (${marks(except.length)})`
   const columns = 'j.seq, j.id, j.state, j.lease_token, j.lease_owner, j.holds_locks'
   const one = (condition: string): string =>
-    `SELECT * FROM (SELECT ${columns} FROM jobs j WHERE j.host_id = ? AND ${condition}${without} ORDER BY j.seq LIMIT 1)`
+    `SELECT * FROM (SELECT ${columns} FROM ${from} WHERE j.host_id = ? AND ${condition}${without} ORDER BY j.seq LIMIT 1)`
   const expired = (state: string): string => one(`j.state = '${state}' AND j.lease_expires_at <= ?`)
   const queued = one(`j.state = 'queued' AND j.not_before <= ? AND (j.holds_locks = 1 OR NOT EXISTS (${BLOCKED}))`)
   const taken: Value[] = [hostId, now, ...except]
@@ -91,7 +92,7 @@ async function hold(session: Session, jobId: string): Promise<void> {
 /** Running jobs that make way, in the way of a due one that does not. Looked up first: an idle poll writes nothing. */
 async function askToMakeWay(session: Session, { hostId, now }: ClaimOptions): Promise<void> {
   const rows = await session.rows(
-    `SELECT j.id FROM jobs j WHERE j.host_id = ? AND j.state = 'running' AND j.preemptible = 1 AND j.yield_requested = 0
+    `SELECT j.id FROM jobs j${session.dialect.byIndex('jobs', ['host_id', 'state', 'seq'])} WHERE j.host_id = ? AND j.state = 'running' AND j.preemptible = 1 AND j.yield_requested = 0
      AND EXISTS (SELECT 1 FROM job_locks theirs JOIN job_locks wants
        ON wants.name = theirs.name AND wants.preemptible = 0 AND wants.waits_from <= ?
        WHERE theirs.job_id = j.id)`,

@@ -4,10 +4,10 @@
  * nothing succeeds: recovery repeats such calls.
  */
 import { DomainError } from '../../src/domain/errors.js'
-import { Duplicate, type Guarded, type Query, type Records } from '../../src/ports/stores.js'
+import { ANY, Duplicate, type Guarded, type Query, type Records, type Scope } from '../../src/ports/stores.js'
 import { marks, type Session, type Value } from '../session.js'
 import { type Table, toValue } from './table.js'
-import { after, all, type Clause, conditions, order, orderBy } from './where.js'
+import { after, all, type Clause, conditions, listIndex, order, orderBy } from './where.js'
 
 /** SQL wants a limit before an offset. */
 const UNLIMITED = 2 ** 53 - 1
@@ -16,7 +16,7 @@ export function createRecords<T extends { id: string }>(session: Session, table:
   return {
     insert: async (record) => await insertRow(session, table, record),
     find: async (scope, id) => await findRow(session, table, [table.scope(scope)], id),
-    list: async (scope, query = {}) => await listRows(session, table, [table.scope(scope)], query),
+    list: async (scope, query = {}) => await listRows(session, table, [table.scope(scope)], query, [], scope),
     async count(scope, where) {
       const { text, bindings } = all([table.scope(scope), ...conditions(table, where)])
       const [row] = await session.rows(`SELECT COUNT(*) AS n FROM \`${table.name}\` WHERE ${text}`, bindings)
@@ -71,8 +71,11 @@ export async function listRows<T>(
   scope: readonly Clause[],
   query: Query<T>,
   more: readonly Clause[] = [],
+  tenant: Scope = ANY,
 ): Promise<T[]> {
   const keys = order(table, query.sort)
+  const index = listIndex(table, tenant, query.where, keys)
+  const from = `\`${table.name}\`${index === undefined ? '' : session.dialect.byIndex(table.name, index)}`
   const clauses = [...scope, ...conditions(table, query.where), ...more]
   if (query.after !== undefined) {
     const marker = all([{ text: '`id` = ?', bindings: [query.after] }, ...scope])
@@ -85,7 +88,7 @@ export async function listRows<T>(
   const { text, bindings } = all(clauses)
   const paged = query.limit !== undefined || query.offset !== undefined
   const rows = await session.rows(
-    `SELECT ${table.columns} FROM \`${table.name}\` WHERE ${text} ORDER BY ${orderBy(keys)}${paged ? ' LIMIT ? OFFSET ?' : ''}`,
+    `SELECT ${table.columns} FROM ${from} WHERE ${text} ORDER BY ${orderBy(keys)}${paged ? ' LIMIT ? OFFSET ?' : ''}`,
     paged ? [...bindings, query.limit ?? UNLIMITED, query.offset ?? 0] : bindings,
   )
   return rows.map((row) => table.fromRow(row))

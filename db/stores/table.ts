@@ -6,19 +6,23 @@ import { ANY, type Scope } from '../../src/ports/stores.js'
 import type { Row, Value } from '../session.js'
 
 export type Kind = 'text' | 'int' | 'bool' | 'json'
+type KindOf<V> = null extends V ? `${Kind}?` : Kind
 
 export interface TableSpec<T> {
   readonly name: string
-  /** Complete by type: a field added to the domain does not compile until it has a column. */
-  readonly fields: { readonly [K in keyof T]-?: Kind }
+  /** Complete by type: a field added to the domain does not compile until it has a column; `?` where it may be null. */
+  readonly fields: { readonly [K in keyof T]-?: KindOf<T[K]> }
   /** A condition with `?` for the project's id; without it the rows belong to no tenant and every scope sees them. */
   readonly tenant?: string
+  /** Indexes made for listing, the longest first: equal columns, then what it is sorted by. */
+  readonly listedBy?: readonly string[]
 }
 
 export interface Field {
   readonly name: string
   readonly column: string
   readonly kind: Kind
+  readonly nullable: boolean
 }
 
 export interface Table<T> {
@@ -29,6 +33,7 @@ export interface Table<T> {
   field(name: string): Field
   /** Quoted, in the order `fromRow` expects. */
   readonly columns: string
+  readonly listedBy: readonly (readonly string[])[]
   fromRow(row: Row): T
   scope(scope: Scope): { text: string; bindings: string[] }
 }
@@ -38,7 +43,12 @@ export const OWN_PROJECT = '`project_id` = ?'
 const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
 export function defineTable<T>(spec: TableSpec<T>): Table<T> {
-  const fields: Field[] = Object.entries<Kind>(spec.fields).map(([name, kind]) => ({ name, kind, column: `\`${snake(name)}\`` }))
+  const fields: Field[] = Object.entries<string>(spec.fields).map(([name, kind]) => ({
+    name,
+    column: `\`${snake(name)}\``,
+    kind: kind.replace('?', '') as Kind,
+    nullable: kind.endsWith('?'),
+  }))
   const plain = fields.map((f) => f.column.slice(1, -1))
   const byName = new Map(fields.map((f) => [f.name, f]))
   const field = (name: string): Field => {
@@ -53,6 +63,7 @@ export function defineTable<T>(spec: TableSpec<T>): Table<T> {
     field,
     column: (name) => (name === 'seq' ? '`seq`' : field(name).column),
     columns: fields.map((f) => f.column).join(', '),
+    listedBy: (spec.listedBy ?? []).map((columns) => columns.split(',')),
     fromRow(row) {
       const record: Record<string, unknown> = {}
       for (const [index, f] of fields.entries()) record[f.name] = read(f.kind, row[plain[index] as string])

@@ -2,7 +2,7 @@
  * Conditions, order and paging as SQL. Equal on both engines: comparison is exact (binary collation), null sorts
  * before everything, a page begins right after its marker by (sort keys, seq), whatever was inserted in between.
  */
-import type { Condition, Query } from '../../src/ports/stores.js'
+import { ANY, type Condition, type Query, type Scope } from '../../src/ports/stores.js'
 import { marks, type Row, type Value } from '../session.js'
 import { type Field, type Table, toValue } from './table.js'
 
@@ -22,7 +22,7 @@ export function conditions<T>(table: Table<T>, where: Query<T>['where']): Clause
   )
 }
 
-const SEQ: Field = { name: 'seq', column: '`seq`', kind: 'int' }
+const SEQ: Field = { name: 'seq', column: '`seq`', kind: 'int', nullable: false }
 
 function condense(field: Field, condition: Condition): Clause {
   const { column, kind } = field
@@ -90,17 +90,41 @@ export function after(keys: readonly Order[], marker: Row): Clause {
   // Repeats what the branches say about the first key, as a range an index can be entered by.
   const first = keys[0]
   const value = values[0] ?? null
-  if (keys.length === 1 || first === undefined || value === null || first.dir === 'desc') return either
-  return all([{ text: `${first.field.column} >= ?`, bindings: [value] }, either])
+  if (keys.length === 1 || first === undefined || value === null || (first.dir === 'desc' && first.field.nullable)) return either
+  return all([{ text: `${first.field.column} ${first.dir === 'desc' ? '<=' : '>='} ?`, bindings: [value] }, either])
 }
 
 const same = (column: string, value: Value): Clause =>
   value === null ? { text: `${column} IS NULL`, bindings: [] } : { text: `${column} = ?`, bindings: [value] }
 
-function strictlyAfter({ field: { column }, dir }: Order, value: Value): Clause | undefined {
+function strictlyAfter({ field: { column, nullable }, dir }: Order, value: Value): Clause | undefined {
   if (dir === 'asc') return value === null ? { text: `${column} IS NOT NULL`, bindings: [] } : { text: `${column} > ?`, bindings: [value] }
   if (value === null) return undefined
-  return column === SEQ.column
-    ? { text: `${column} < ?`, bindings: [value] }
-    : { text: `(${column} < ? OR ${column} IS NULL)`, bindings: [value] }
+  return { text: nullable ? `(${column} < ? OR ${column} IS NULL)` : `${column} < ?`, bindings: [value] }
+}
+
+/**
+ * The index a list should be read by, if one was made for it: its first columns are asked to be equal, the rest is the
+ * order. Undefined where a condition on another column may be more selective: then the engine decides.
+ */
+export function listIndex<T>(
+  table: Table<T>,
+  scope: Scope,
+  where: Query<T>['where'],
+  keys: readonly Order[],
+): readonly string[] | undefined {
+  if (scope === ANY) return undefined
+  const bare = (column: string): string => column.slice(1, -1)
+  const equal = new Set(['project_id'])
+  for (const [name, condition] of Object.entries(where ?? {})) {
+    if (condition === undefined || !('is' in (condition as object) || 'in' in (condition as object))) continue
+    const column = bare(table.column(name))
+    if (!table.listedBy.some((columns) => columns.includes(column))) return undefined
+    if ('is' in (condition as object)) equal.add(column)
+  }
+  const sorted = keys.map((k) => bare(k.field.column))
+  return table.listedBy.find((columns) => {
+    const rest = columns.filter((column, index) => !(equal.has(column) && index < columns.length - 1))
+    return rest.length === 1 && rest[0] === sorted[0] && sorted.length === (rest[0] === 'seq' ? 1 : 2)
+  })
 }
