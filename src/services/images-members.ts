@@ -4,7 +4,7 @@ import type { Caller } from '../domain/caller.js'
 import { DomainError } from '../domain/errors.js'
 import type { Image, ImageMember } from '../domain/image.js'
 import { ANY, type Stores } from '../ports/stores.js'
-import { changeableImage, type ImageDeps, isOwner, visibleImage } from './images-rules.js'
+import { changeableImage, type ImageDeps, isOwner, mayWrite, visibleImage } from './images-rules.js'
 
 const STATUSES: readonly string[] = ['pending', 'accepted', 'rejected'] satisfies ImageMember['status'][]
 
@@ -52,6 +52,7 @@ export function createImageMembers({ db, clock }: ImageDeps) {
       return await db.transaction(async (stores) => {
         const image = await visibleImage(stores, caller, imageId)
         const member = await visibleMember(stores, caller, image, memberId)
+        mayWrite(caller, 'modify_member')
         if (!STATUSES.includes(status))
           throw new DomainError('invalid', `Invalid status: ${status}. Must be one of: pending, accepted, rejected`)
         if (!caller.isAdmin && member.memberId !== caller.projectId)

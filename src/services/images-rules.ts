@@ -43,7 +43,13 @@ export async function visibleImage(stores: Stores, caller: Caller, id: string): 
 export async function changeableImage(stores: Stores, caller: Caller, id: string, action: string): Promise<Image> {
   const image = await visibleImage(stores, caller, id)
   if (!isOwner(caller, image)) throw notAuthorized(action)
+  mayWrite(caller, action)
   return image
+}
+
+/** Readers look. */
+export function mayWrite(caller: Caller, action: string): void {
+  if (!caller.isAdmin && !caller.roles.includes('member')) throw notAuthorized(action)
 }
 
 export const isOwner = (caller: Caller, image: Image): boolean => caller.isAdmin || image.projectId === caller.projectId

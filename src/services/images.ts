@@ -11,7 +11,7 @@ import { ANY, type Query, type Stores } from '../ports/stores.js'
 import { createImageData } from './images-data.js'
 import { createImageMembers } from './images-members.js'
 import { type ImageChange, isAttribute, patchImage, propertyValue, settableName, tagText } from './images-patch.js'
-import { changeableImage, type ImageDeps, mayHaveVisibility, notAuthorized, note, visibleImage } from './images-rules.js'
+import { changeableImage, type ImageDeps, mayHaveVisibility, mayWrite, notAuthorized, note, visibleImage } from './images-rules.js'
 
 export type ImageService = ReturnType<typeof createImageService>
 
@@ -34,6 +34,7 @@ export function createImageService(deps: ImageDeps) {
 
     /** `attributes` by their wire names, as far as the caller sent them. */
     async create<R>(caller: Caller, attributes: Readonly<Record<string, unknown>>, reply: (image: Image) => R): Promise<R> {
+      mayWrite(caller, 'add_image')
       const draft = newImage(caller, attributes, clock.now())
       return await db.transaction(async (stores) => {
         if ((await stores.images.find(ANY, draft.id)) !== undefined) throw new DomainError('busy', `Image ID ${draft.id} already exists!`)
