@@ -39,6 +39,7 @@ export interface AppDeps {
 }
 
 const BODY_LIMIT = 114_688
+const OLD_COMPUTE = '/compute/v2/'
 const SERVICES: readonly ServiceName[] = ['identity', 'compute', 'volume', 'image', 'strata']
 const NOBODY = { userId: '', userName: '', projectId: '', projectName: '', roles: [], isAdmin: false } as const
 
@@ -81,7 +82,10 @@ export async function createApp(deps: AppDeps): Promise<Express> {
 
   async function answer(exchange: Exchange): Promise<Reply> {
     const { request, service, path } = exchange
-    const found = route(request.method, path)
+    const found = route(
+      request.method,
+      path.length > OLD_COMPUTE.length && path.startsWith(OLD_COMPUTE) ? path.replace(OLD_COMPUTE, '/compute/v2.1/') : path,
+    )
     if (found === undefined) throw new UnknownUrl()
     if ('allowed' in found) {
       if (service === 'volume' || service === 'compute') throw new UnknownUrl()
@@ -171,7 +175,8 @@ function open(request: Request, response: Response): Exchange {
     service,
     path,
     search: new URLSearchParams(query),
-    negotiated: negotiate(service, request.headers),
+    // Nova's first root takes no notice of versions: always the lowest.
+    negotiated: negotiate(service, path.startsWith(OLD_COMPUTE) ? {} : request.headers),
     startedAt: performance.now(),
   }
 }

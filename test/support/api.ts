@@ -1,5 +1,5 @@
 /**
- * The API for tests: the real application over a real SQLite database, nothing listening, no worker. What is accepted
+ * The API for tests: the real application over a real SQLite database, no worker. What is accepted
  * stays accepted (jobs are enqueued, statuses are `creating`): the tests of handlers look at exactly that.
  *
  *   let api: TestApi
@@ -23,6 +23,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Express } from 'express'
@@ -45,6 +47,8 @@ export function covers(_operation: string, ..._proved: readonly [Covered, ...Cov
 
 export interface TestApi {
   readonly app: Express
+  /** `http://127.0.0.1:<port>`, for other clients than supertest. */
+  readonly url: string
   readonly db: Database
   readonly services: Services
   readonly poolId: string
@@ -76,12 +80,16 @@ export async function openApi(options: { app?: Partial<AppDeps>; services?: Part
     ...options.services,
   } as ServiceDeps)
   const poolId = await prepareHost(database.db, home)
-  const members = await prepareTenants(database.db, services)
+  const members = await prepareTenants(services)
   const observe = { finished: () => {}, mismatched: () => {}, failed: (error: unknown) => void faults.push(error) }
   const app = await createApp({ services, observe, ...options.app })
+  const server = await new Promise<Server>((resolve) => {
+    const listening = app.listen(0, '127.0.0.1', () => resolve(listening))
+  })
 
   return {
     app,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     db: database.db,
     services,
     poolId,
@@ -91,12 +99,14 @@ export async function openApi(options: { app?: Partial<AppDeps>; services?: Part
     caller: (role) => ({ ...members[role].caller, requestId: `req-${randomUUID()}` }),
     projectId: (role) => members[role].caller.projectId,
     as(role, headers = {}) {
-      const agent = supertest.agent(app)
+      const agent = supertest.agent(server)
       if (role !== null) agent.set('X-Auth-Token', members[role].token)
       return agent.set(headers)
     },
     takeFaults: () => faults.splice(0),
     async close() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
       await database.close()
       await rm(home, { recursive: true, force: true })
       if (faults.length > 0) throw new AggregateError(faults, `${faults.length} requests ended in a 500, the first: ${String(faults[0])}`)
@@ -115,7 +125,7 @@ async function prepareHost(db: Database, home: string): Promise<string> {
   return poolId
 }
 
-async function prepareTenants(db: Database, services: Services): Promise<Record<Role, { token: string; caller: Caller }>> {
+async function prepareTenants(services: Services): Promise<Record<Role, { token: string; caller: Caller }>> {
   await services.identity.ensureAdmin({ password: 'admin-secret' })
   const admin = await login(services, 'admin', 'admin-secret', 'admin')
   const tenant = async (name: Role, project: string, role: string) => {
