@@ -38,12 +38,17 @@ export interface Driven {
 }
 
 class Killed extends Error {}
+/** A fault strikes once; the job it struck. */
+interface Spent {
+  fault: boolean
+  jobId: string | undefined
+}
 const LEASE = 10_000_000
 
 export async function drive(world: World, options: Drive): Promise<Driven> {
   const { fault } = options
   const met: Driven = { gaps: [], steps: [] }
-  const spent = { fault: false }
+  const spent: Spent = { fault: false, jobId: undefined }
   const known = sabotaged(options, met, spent)
   let life = await begin(world, options)
   try {
@@ -67,7 +72,7 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
       if (operation === undefined) throw new Error(`unknown operation ${claim.job.operation}`)
       const stop = new AbortController()
       const cancel = new AbortController()
-      if (spent.fault && fault.kind === 'killed' && fault.cancelled && claim.job.operation === options.operation) cancel.abort()
+      if (fault.kind === 'killed' && fault.cancelled && spent.jobId === claim.job.id) cancel.abort()
       const signals = { stop: stop.signal, cancel: cancel.signal, makeWay: new AbortController().signal, report: () => {} }
       const gap = async (point: string): Promise<void> => {
         if (claim.job.operation !== options.operation) return
@@ -75,6 +80,7 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
         await options.atGap?.(point)
         if (spent.fault || !('gap' in fault) || fault.gap !== point) return
         spent.fault = true
+        spent.jobId = claim.job.id
         if (fault.kind === 'qemu-killed') return await killGuests(world.dir)
         stop.abort()
         throw new Killed()
@@ -118,7 +124,7 @@ export async function writeInGuest(socket: string, device: string, block: number
 }
 
 /** The registry with one step of one operation behaving badly once. */
-function sabotaged({ operation, fault, wrapPlan = (plan) => plan }: Drive, met: Driven, spent: { fault: boolean }): Registry {
+function sabotaged({ operation, fault, wrapPlan = (plan) => plan }: Drive, met: Driven, spent: Spent): Registry {
   const bend = <S extends Step<object, Tools>>(step: S): S => {
     if (!met.steps.includes(step.name)) met.steps.push(step.name)
     return {

@@ -1,0 +1,145 @@
+/** A merge that is interrupted while it copies: by a kill, or to make way. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createSnapshot, mergeLayer } from '../../src/domain/operations.js'
+import { operationKey, registry } from '../../src/operations/registry.js'
+import { ANY } from '../../src/ports/stores.js'
+import type { WorkerPorts } from '../../src/steps/tools.js'
+import { type RunResult, runJob } from '../../src/worker/runner.js'
+import { drive, killGuests } from './engine.js'
+import { type Monitor, openMonitor } from './monitor.js'
+import { judge } from './oracle.js'
+import { incarnate, makeClock } from './ports.js'
+import { boot, socketOf } from './scenarios.js'
+import { makeWorld, type Volumed, type World } from './world.js'
+
+const fill = (blocks: number[], byte: number) => new Map(blocks.map((block) => [block, byte]))
+
+let world: World
+let volume: Volumed
+let serverId: string
+let monitor: Monitor
+let started = 0
+
+/** Copies so slowly that it never ends by itself. */
+function slow(ports: WorkerPorts): WorkerPorts {
+  return {
+    ...ports,
+    hypervisor: {
+      ...ports.hypervisor,
+      async find(id) {
+        const guest = await ports.hypervisor.find(id)
+        if (guest === undefined) return undefined
+        const startMerge: typeof guest.blocks.startMerge = async (job, root, merge) => {
+          started++
+          await guest.blocks.startMerge(job, root, merge, { speed: 65536 })
+        }
+        return { ...guest, blocks: { ...guest.blocks, startMerge } }
+      },
+    },
+  }
+}
+
+async function runOne(ports: WorkerPorts, signals: { stop: AbortSignal; makeWay: AbortSignal }): Promise<RunResult> {
+  const claim = await ports.db.transaction((s) =>
+    s.jobs.claim({ hostId: world.hostId, workerId: `w${Math.random()}`, now: world.clock.now(), leaseFor: 1_000_000, except: [] }),
+  )
+  const operation = registry.get(operationKey(claim?.job.operation ?? '', 1))
+  if (claim === undefined || operation === undefined) throw new Error('nothing to run')
+  const never = new AbortController().signal
+  return await runJob({ claim, operation, ports, signals: { ...signals, cancel: never, report: () => {} } })
+}
+
+async function copying(): Promise<void> {
+  for (;;) {
+    const [job] = await monitor.ask<{ status: string; 'current-progress': number }[]>('query-jobs')
+    if (job?.status === 'running' && job['current-progress'] > 0) return
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+}
+
+const WAYS = {
+  pulled: [fill([0, 1], 0x11), fill([2, 3, 4], 0x12), fill([5, 6, 7, 0, 1], 0x13)],
+  committed: [fill([0, 1, 2, 3, 4, 5, 6, 7], 0x11), fill([2, 3, 4], 0x12)],
+}
+
+describe.each(Object.entries(WAYS))('a merge that is %s in a running guest', (way, layers) => {
+  beforeEach(async () => {
+    world = await makeWorld(makeClock())
+    started = 0
+    serverId = await world.server('active')
+    volume = await world.volume(layers)
+    await world.attach(serverId, volume)
+    await boot(world, serverId, [volume.diskId])
+    monitor = await openMonitor(socketOf(world, serverId))
+    const gone = way === 'pulled' ? 1 : 0
+    if (way === 'pulled') await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
+    await world.enqueue(mergeLayer, {
+      layerId: volume.layerIds[gone] ?? '',
+      layerIds: volume.layerIds.slice(gone + 1),
+      diskIds: [volume.diskId],
+      children: 'share',
+    })
+  })
+  afterEach(async () => {
+    monitor.close()
+    await killGuests(world.dir)
+    await world.destroy()
+  })
+
+  it('is gone on with, not started over, by the worker after the one that was killed', async () => {
+    const first = await incarnate(world, 'honest')
+    const stop = new AbortController()
+    const run = runOne(slow(first.ports), { stop: stop.signal, makeWay: new AbortController().signal })
+    await copying()
+    stop.abort()
+    expect(await run).toBe('lost')
+    await first.die()
+    const [job] = await monitor.ask<{ id: string }[]>('query-jobs')
+    await monitor.ask('block-job-set-speed', { device: job?.id, speed: 0 })
+    world.clock.advance(10)
+    const second = await incarnate(world, 'honest')
+    expect(await runOne(slow(second.ports), { stop: new AbortController().signal, makeWay: new AbortController().signal })).toBe('done')
+    await second.die()
+    expect(started).toBe(1)
+    monitor.close()
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('makes way for a snapshot and goes on afterwards', async () => {
+    const life = await incarnate(world, 'honest')
+    const makeWay = new AbortController()
+    const run = runOne(slow(life.ports), { stop: new AbortController().signal, makeWay: makeWay.signal })
+    await copying()
+    makeWay.abort()
+    expect(await run).toBe('requeued')
+    expect(await monitor.ask('query-jobs')).toEqual([])
+    await life.die()
+    const snapshotId = await world.snapshot(volume, null, 'creating', serverId)
+    world.expected.set(snapshotId, world.expected.get(volume.diskId) ?? new Map())
+    const switches = [{ diskId: volume.diskId, layerId: await world.planned() }]
+    await world.enqueue(createSnapshot, {
+      serverId,
+      switches,
+      snapshots: [{ snapshotId, diskId: volume.diskId }],
+      quiesce: 'none',
+      imageId: null,
+    })
+    monitor.close()
+    await drive(world, { operation: 'create-snapshot', fault: { kind: 'none' } })
+    expect((await world.db.read.snapshots.find(ANY, snapshotId))?.status).toBe('available')
+    expect(await world.db.read.layers.find(ANY, volume.layerIds[way === 'pulled' ? 1 : 0] ?? '')).toBeUndefined()
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('goes on offline when the guest is lost while it copies', async () => {
+    const life = await incarnate(world, 'honest')
+    const run = runOne(slow(life.ports), { stop: new AbortController().signal, makeWay: new AbortController().signal })
+    await copying()
+    await killGuests(world.dir)
+    await run
+    await life.die()
+    monitor.close()
+    await drive(world, { operation: 'merge-layer', fault: { kind: 'none' } })
+    expect(await judge(world)).toEqual([])
+  })
+})
