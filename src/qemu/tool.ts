@@ -27,7 +27,9 @@ const SEARCH_PATH = [...new Set([...(process.env['PATH'] ?? '').split(delimiter)
 )
 
 export async function runTool(run: ToolRun): Promise<string> {
-  if (run.signal?.aborted) throw unknown(`${run.program} was not started: stopped`, { cause: run.signal.reason })
+  if (run.signal?.aborted) throw unavailable(`${run.program} was not started: stopped`, { cause: run.signal.reason })
+  // Looked up here, since behind setpriv a missing program looks like one that failed.
+  if (findProgram(run.program) === undefined) throw unavailable(`${run.program} is not installed`)
   const [command = '', ...args] = [...deathNote(), ...bounds(run.limits), run.program, ...run.args]
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -78,7 +80,8 @@ export function deathNote(): string[] {
 }
 
 export function findProgram(name: string): string | undefined {
-  return SEARCH_PATH.map((directory) => join(directory, name)).find((path) => {
+  const places = name.includes('/') ? [name] : SEARCH_PATH.map((directory) => join(directory, name))
+  return places.find((path) => {
     try {
       accessSync(path, constants.X_OK)
       return true
