@@ -3,7 +3,7 @@
  * serial log below the state directory, all named after the server; it runs in its own session and outlives
  * us. What we keep in memory are sessions only: lose them, and `find` makes them anew.
  */
-import { chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { refused } from '../domain/errors.js'
 import { shortId, uuidFromShortId } from '../domain/names.js'
@@ -12,6 +12,7 @@ import { createBlockHost } from './block-host.js'
 import { type Accel, guestArguments } from './command-line.js'
 import { createGuest } from './guest.js'
 import { readConsole } from './guest-console.js'
+import { asUser, createGrant, type GuestUser } from './guest-user.js'
 import { awaitMonitor, findProcess, forgetProcess, killProcess, type ProcessIdentity, searchProcess, startProcess } from './process.js'
 import { QmpSession } from './qmp/session.js'
 
@@ -19,8 +20,8 @@ export interface HypervisorOptions {
   readonly stateDir: string
   /** What guests are run with; asked at each launch. */
   readonly accel: () => Promise<Accel>
-  /** Guests run as this user, who must be able to reach the state directory and the pools. */
-  readonly guestUser?: { readonly name: string; readonly uid: number; readonly gid: number }
+  /** Guests run as this user, who must be able to reach what lies above the state directory and the pools. */
+  readonly guestUser?: GuestUser
   readonly binary?: string
   readonly launchTimeoutMs?: number
 }
@@ -45,9 +46,7 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
   const tell = (serverId: string): void => {
     for (const listener of [...listeners]) listener(serverId)
   }
-  const grant = async (path: string): Promise<void> => {
-    if (guestUser !== undefined) await chown(path, guestUser.uid, guestUser.gid)
-  }
+  const grant = createGrant(stateDir, guestUser)
 
   const cleanUp = async (serverId: string): Promise<void> => {
     cache.get(serverId)?.session.close()
@@ -85,9 +84,10 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
     await mkdir(join(stateDir, 'guests'), { recursive: true, mode: 0o700 })
     await rotateConsole(paths.console)
     const files = spec.disks.flatMap((disk) => disk.chain.map((layer) => layer.path))
-    for (const path of [paths.runDir, paths.console, ...new Set(files)]) await grant(path).catch(refuseMissing)
+    if (spec.kernel !== undefined) files.push(spec.kernel.path, ...(spec.kernel.initrd === undefined ? [] : [spec.kernel.initrd]))
+    for (const path of [paths.runDir, paths.console, ...new Set(files)]) await grant(path)
     const qemu = [options.binary ?? 'qemu-system-x86_64', ...guestArguments(spec, paths, accel)]
-    const [command = '', ...args] = guestUser === undefined ? qemu : ['setpriv', ...asUser(guestUser), '--', ...qemu]
+    const [command = '', ...args] = guestUser === undefined ? qemu : [...asUser(guestUser), ...qemu]
     try {
       const started = await startProcess({ command, args, logPath: paths.said, record: paths.record })
       const session = await awaitMonitor(started, paths.monitor, paths.said, options.launchTimeoutMs ?? 30_000)
@@ -176,16 +176,6 @@ async function running(stateDir: string): Promise<string[]> {
 async function rotateConsole(path: string): Promise<void> {
   if (await exists(path)) await rename(path, `${path}.1`)
   await writeFile(path, '', { mode: 0o600, flag: 'wx' })
-}
-
-const asUser = (user: { name: string; uid: number; gid: number }): string[] => [
-  `--reuid=${user.uid}`,
-  `--regid=${user.gid}`,
-  '--init-groups',
-]
-
-function refuseMissing(cause: unknown): never {
-  throw refused('a file of the guest cannot be given to the user it runs as', { cause })
 }
 
 const exists = (path: string): Promise<boolean> =>

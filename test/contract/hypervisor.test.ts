@@ -69,6 +69,23 @@ describe('hypervisor', () => {
     expect(await readFile(`/proc/${await pidOf(spec)}/environ`, 'utf8')).not.toContain('a-canary')
   })
 
+  it('runs a guest as the user it is told, who owns just what it needs', async () => {
+    const isRoot = process.getuid?.() === 0
+    // Only root can become somebody else; anybody can become themselves.
+    const user = isRoot ? { name: 'nobody', uid: 65534, gid: 65534 } : undefined
+    const other = createHypervisor({ stateDir, accel: async () => 'tcg', ...(user === undefined ? {} : { guestUser: user }) })
+    const [base, later] = [await makeLayer(stateDir, 4), await makeLayer(stateDir, 4)]
+    const spec = guestSpec([diskOf([base])])
+    await other.launch(spec)
+    const status = await readFile(`/proc/${await pidOf(spec)}/status`, 'utf8')
+    expect(Number(/^Uid:\t(\d+)/m.exec(status)?.[1])).toBe(user?.uid ?? process.getuid?.())
+    const guest = await found(spec, other)
+    await guest.blocks.open(later, null, { writable: true })
+    expect((await stat(stateDir)).mode & 0o007).toBe(0)
+    await other.kill(spec.serverId)
+    await other.close()
+  })
+
   it('resumes, pauses and resets, and says so to those who listen', async () => {
     const spec = guestSpec([])
     await hypervisor.launch(spec)
