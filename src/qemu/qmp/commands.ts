@@ -20,7 +20,7 @@ type Empty = Record<never, never>
 type Command<Arguments extends object, Result> = { readonly arguments: Arguments; readonly result: Result }
 type Bitmap = { node: string; name: string }
 
-export interface Commands {
+interface Commands {
   qmp_capabilities: Command<Empty, Empty>
   'query-version': Command<Empty, { qemu: { major: number; minor: number; micro: number }; package: string }>
   'query-qmp-schema': Command<Empty, readonly Readonly<Record<string, unknown>>[]>
