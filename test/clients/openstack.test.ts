@@ -149,7 +149,7 @@ describe('the openstack client', () => {
         '--property',
         `ramdisk_id=${ramdisk}`,
         '--property',
-        `os_command_line=${guest.cmdline}`,
+        'os_command_line=console=ttyS0 quiet wr=1',
       )
 
       await openstack('server', 'create', '--image', 'linux', '--flavor', 'm1.tiny', '--wait', 'vm')
