@@ -2,7 +2,7 @@
  * A job's book-keeping: the journal rows as this run knows them, what its steps have learnt, and fenced writes.
  * It decides nothing. Every write carries the lease; zero rows matched is `LeaseLost`, and that ends the run.
  */
-import type { JobError, StepRow } from '../domain/job.js'
+import type { StepRow } from '../domain/job.js'
 import type { Claim, Database, JournalEntry, Stores } from '../ports/stores.js'
 import type { Facts, Journal } from '../steps/step.js'
 
@@ -68,13 +68,4 @@ export function createJobJournal(db: Database, claim: Claim): JobJournal {
       recovered: (name) => rows.get(name)?.facts['recovered'] === true,
     }),
   }
-}
-
-/** For the user a sentence, for the operator the chain of causes. */
-export function describeFailure(error: unknown, sentence: string): JobError {
-  const lines: string[] = []
-  for (let e: unknown = error; e !== undefined && lines.length < 6; e = e instanceof Error ? e.cause : undefined) {
-    lines.push(e instanceof Error ? `${e.name}: ${e.message}` : String(e))
-  }
-  return { message: sentence, detail: lines.join('; ') }
 }

@@ -11,9 +11,10 @@ import { operationKey } from '../operations/registry.js'
 import { ANY, type Claim } from '../ports/stores.js'
 import type { WorkerPorts } from '../steps/tools.js'
 import type { LocalDoorbell } from './doorbell.js'
+import type { RunResult } from './endings.js'
 import { endProcess, isAlive, startTimeOf } from './processes.js'
 import { createProgress } from './progress.js'
-import { type Gap, type RunResult, runJob } from './runner.js'
+import { type Gap, runJob } from './runner.js'
 
 export interface WorkerLog {
   info(fields: object, message: string): void

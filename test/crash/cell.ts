@@ -59,8 +59,10 @@ export async function faultsOf(scenario: Scenario): Promise<Fault[]> {
   if (wrong.length > 0) throw new Error(`${scenario.name} goes wrong without any fault: ${wrong.join('; ')}`)
   const gaps = [...new Set(driven.gaps)]
   const kinds = ['refused-before', 'refused-after', 'unknown-after', 'repeated'] as const
+  const writes = Array.from({ length: driven.steps.length + 2 }, (_, write) => write)
   return [
     { kind: 'none' },
+    ...writes.flatMap((write) => [true, false].map((committed): Fault => ({ kind: 'database-lost', write, committed }))),
     ...gaps.map((gap): Fault => ({ kind: 'killed', gap })),
     ...gaps.map((gap): Fault => ({ kind: 'killed', gap, cancelled: true })),
     ...(scenario.live ? gaps.map((gap): Fault => ({ kind: 'qemu-killed', gap })) : []),
@@ -69,8 +71,10 @@ export async function faultsOf(scenario: Scenario): Promise<Fault[]> {
 }
 
 export const nameOf = (fault: Fault): string =>
-  'gap' in fault
-    ? `${fault.kind} at ${fault.gap}${'cancelled' in fault ? ', then cancelled' : ''}`
-    : 'step' in fault
-      ? `${fault.kind} ${fault.step}`
-      : fault.kind
+  fault.kind === 'database-lost'
+    ? `database lost at write ${fault.write}, ${fault.committed ? '' : 'not '}committed`
+    : 'gap' in fault
+      ? `${fault.kind} at ${fault.gap}${'cancelled' in fault ? ', then cancelled' : ''}`
+      : 'step' in fault
+        ? `${fault.kind} ${fault.step}`
+        : fault.kind

@@ -18,7 +18,15 @@ export type Fault =
   | { readonly kind: 'none' }
   | { readonly kind: 'killed'; readonly gap: string; readonly cancelled?: true }
   | { readonly kind: 'qemu-killed'; readonly gap: string }
+  | DatabaseLost
   | { readonly kind: 'refused-before' | 'refused-after' | 'unknown-after' | 'repeated'; readonly step: string }
+
+/** A transaction of the job's own fails, its effect kept or not: the answer to COMMIT was lost. */
+export interface DatabaseLost {
+  readonly kind: 'database-lost'
+  readonly write: number
+  readonly committed: boolean
+}
 
 export interface Drive {
   readonly operation: string
@@ -42,13 +50,14 @@ class Killed extends Error {}
 interface Spent {
   fault: boolean
   jobId: string | undefined
+  writes: number
 }
 const LEASE = 10_000_000
 
 export async function drive(world: World, options: Drive): Promise<Driven> {
   const { fault } = options
   const met: Driven = { gaps: [], steps: [] }
-  const spent: Spent = { fault: false, jobId: undefined }
+  const spent: Spent = { fault: false, jobId: undefined, writes: 0 }
   const known = sabotaged(options, met, spent)
   let life = await begin(world, options)
   try {
@@ -85,7 +94,8 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
         stop.abort()
         throw new Killed()
       }
-      const result = await runJob({ claim, operation, ports: life.ports, signals, gap })
+      const ports = claim.job.operation === options.operation ? { ...life.ports, db: unreliable(life.ports.db, fault, spent) } : life.ports
+      const result = await runJob({ claim, operation, ports, signals, gap }).catch(() => 'lost')
       if (result === 'lost' || stop.signal.aborted) {
         await life.die()
         world.clock.advance(LEASE / 1_000_000 + 1)
@@ -120,6 +130,20 @@ export async function writeInGuest(socket: string, device: string, block: number
     return 'written'
   } finally {
     monitor.close()
+  }
+}
+
+/** Fails one transaction of the job under test, by number. */
+function unreliable(db: Database, fault: Fault, spent: Spent): Database {
+  if (fault.kind !== 'database-lost') return db
+  return {
+    ...db,
+    async transaction(work) {
+      if (spent.fault || spent.writes++ !== fault.write) return await db.transaction(work)
+      spent.fault = true
+      if (fault.committed) await db.transaction(work)
+      throw unknown('sabotage: the database went away')
+    },
   }
 }
 

@@ -1,0 +1,83 @@
+/** How a run ends: settled, failed, back in the queue, or handed to a person. Each is one fenced transaction. */
+import type { JobError } from '../domain/job.js'
+import type { Claim, Stores } from '../ports/stores.js'
+import type { Operation, Plan } from '../steps/step.js'
+import type { Tools, WorkerPorts } from '../steps/tools.js'
+import type { JobJournal } from './journal.js'
+
+export type RunResult = 'done' | 'failed' | 'cancelled' | 'needs_attention' | 'requeued' | 'lost'
+
+/** Claims after which a job that still fails asks for a person: with back-off, about an hour. */
+const PATIENCE = 60
+
+export interface Endings {
+  settle(): Promise<RunResult>
+  abandon(error: JobError | null, cancelled: boolean): Promise<RunResult>
+  askForPerson(error: JobError): Promise<RunResult>
+  /** Exponential, a minute at most, from half a second; bounded, and never silent. */
+  tryLater(error: JobError): Promise<RunResult>
+  makeWay(): Promise<RunResult>
+}
+
+export function createEndings(parts: {
+  readonly claim: Claim
+  readonly operation: Operation<object, Tools>
+  readonly plan: Plan<object, Tools>
+  readonly ports: WorkerPorts
+  readonly journal: JobJournal
+}): Endings {
+  const { claim, operation, plan, ports, journal } = parts
+  const { job, lease } = claim
+  const { clock, db } = ports
+
+  const end = async (
+    state: 'failed' | 'cancelled' | 'needs_attention',
+    error: JobError | null,
+    rows?: (stores: Stores) => Promise<void>,
+  ): Promise<RunResult> => {
+    await db.transaction(async (stores) => {
+      await rows?.(stores)
+      await stores.jobs.settle(lease, state, error)
+    })
+    return state
+  }
+
+  return {
+    async settle() {
+      return await db.transaction(async (stores) => {
+        let failed: string | undefined
+        const view = journal.view(clock.now(), (sentence) => {
+          failed = sentence
+        })
+        await plan.settle(job.input, stores, view)
+        const error = failed === undefined ? null : { message: failed, detail: failed }
+        await stores.jobs.settle(lease, error === null ? 'done' : 'failed', error)
+        return error === null ? 'done' : 'failed'
+      })
+    },
+    async abandon(error, cancelled) {
+      const failure = { sentence: error?.message ?? 'The operation failed.', cancelled }
+      const rows = async (stores: Stores): Promise<void> => await plan.abandon(job.input, stores, journal.view(clock.now()), failure)
+      return await end(cancelled ? 'cancelled' : 'failed', error, rows)
+    },
+    askForPerson: async (error) => await end('needs_attention', error),
+    async tryLater(error) {
+      if (job.attempts >= PATIENCE) return await end('needs_attention', error)
+      const delay = Math.min(60_000_000, 500_000 * 2 ** Math.min(10, Math.max(0, job.attempts - 1)))
+      await db.transaction((stores) => stores.jobs.requeue(lease, { notBefore: clock.now() + delay, error }))
+      return 'requeued'
+    },
+    async makeWay() {
+      return await db.transaction(async (stores) => {
+        const input = operation.renew === undefined ? job.input : await operation.renew(job.input, stores)
+        if (input === undefined) {
+          await stores.jobs.settle(lease, 'done', null)
+          return 'done'
+        }
+        const fresh = input === job.input ? {} : { input, locks: operation.descriptor.locks(input) }
+        await stores.jobs.requeue(lease, { notBefore: clock.now(), error: null, ...fresh })
+        return 'requeued'
+      })
+    },
+  }
+}
