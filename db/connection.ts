@@ -15,6 +15,8 @@ export interface OpenOptions {
   readonly logger?: Log
   /** Wall clock for the stamps the stores make themselves. */
   readonly now?: () => Micros
+  /** How long a unit of work, a read or the opening is tried again while the database is not there, milliseconds. */
+  readonly patience?: number
 }
 
 export interface OpenDatabase extends Database {
@@ -22,9 +24,9 @@ export interface OpenDatabase extends Database {
   purge(options?: PurgeOptions): Promise<Purged>
 }
 
-export async function openDatabase({ url, logger, now = () => Date.now() * 1000 }: OpenOptions): Promise<OpenDatabase> {
+export async function openDatabase({ url, logger, now = () => Date.now() * 1000, patience }: OpenOptions): Promise<OpenDatabase> {
   const pool = openPool(url, logger)
-  const engine: Engine = { pool, now, logger }
+  const engine: Engine = { pool, now, logger, patience }
   try {
     await migrate(engine)
   } catch (error) {

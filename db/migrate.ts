@@ -10,7 +10,7 @@ import { type Engine, persist } from './transaction.js'
 
 export async function migrate(engine: Engine, migrations: readonly Migration[] = MIGRATIONS): Promise<void> {
   const known = new Set(migrations.map((m) => m.name))
-  const missing = await lacking(engine, migrations, known)
+  const missing = await persist(engine, async () => await lacking(engine, migrations, known))
   if (missing === 0) return
   await persist({ ...engine, patience: 60_000 }, async () => {
     const connection = await engine.pool.acquire()

@@ -20,7 +20,7 @@ export interface Engine {
   readonly now: () => Micros
   readonly logger?: Log | undefined
   /** How long a unit of work may be tried again, milliseconds. */
-  readonly patience?: number
+  readonly patience?: number | undefined
 }
 
 /** `stores` makes what the work is handed from the session of its transaction. */
