@@ -20,6 +20,8 @@ export type Authenticate = (exchange: Exchange) => Promise<Caller>
 export interface Backend {
   handle(exchange: Exchange, request: RoutedRequest): Promise<Reply>
   check(variant: Variant, status: number, body: unknown): string | undefined
+  /** Makes the request's validators now instead of at the first request. */
+  compile(variant: Variant): void
 }
 
 export interface BackendDeps {
@@ -67,6 +69,7 @@ export async function createBackend({ document, variants, authenticate, run }: B
   )
 
   return {
+    compile: (variant) => void backend.validator.getRequestValidatorsForOperation(variant.id),
     handle: (exchange, request) => backend.handleRequest(request as never, exchange) as Promise<Reply>,
     check(variant, status, body) {
       const { errors } = backend.validateResponse(body, variant.operation as never, status)

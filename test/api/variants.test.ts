@@ -1,9 +1,10 @@
 /** Microversions: what does not exist at a version is neither taken nor told there. */
 import { describe, expect, it } from 'vitest'
+import { actionsOf } from '../../api/actions.js'
 import { createBackend } from '../../api/backend.js'
-import type { Endpoint } from '../../api/document.js'
+import { type Endpoint, endpointsOf, loadDocument } from '../../api/document.js'
 import { createVariants } from '../../api/variants.js'
-import { makeVersion } from '../../api/versions.js'
+import { makeVersion, RANGES } from '../../api/versions.js'
 
 const content = (schema: object) => ({ content: { 'application/json': { schema: schema as Record<string, unknown> } } })
 const thing = {
@@ -76,5 +77,28 @@ describe('an operation at a microversion', () => {
     expect(variants.of(actions, at(39), { new: {} }).action).toBeNull()
     expect(variants.of(actions, at(40), { new: {} })).toMatchObject({ action: 'new', needsAdmin: true })
     for (const body of [{ constructor: {} }, {}, [], 'old', null]) expect(variants.of(actions, at(40), body).action).toBeNull()
+  })
+})
+
+describe('the contract', () => {
+  it('compiles for every operation, action and status at the first and the last version', async () => {
+    const document = loadDocument()
+    const variants = createVariants()
+    const backend = await createBackend({ document, variants, authenticate: {}, run: async () => ({}) as never })
+    const broken: string[] = []
+    for (const each of endpointsOf(document)) {
+      const range = RANGES[each.service] ?? { major: 0, min: 0, max: 0 }
+      for (const minor of [range.min, range.max])
+        for (const body of [{}, ...Object.keys(actionsOf(each) ?? {}).map((action) => ({ [action]: {} }))]) {
+          const variant = variants.of(each, makeVersion(range.major, minor), body)
+          try {
+            for (const status of Object.keys(each.operation.responses)) backend.check(variant, Number(status), {})
+            backend.compile(variant)
+          } catch (error) {
+            broken.push(`${variant.id} ${String(error)}`)
+          }
+        }
+    }
+    expect(broken).toEqual([])
   })
 })
