@@ -27,7 +27,7 @@ export const plugLayers = (switches: readonly Switch[]): UndoableBrick => ({
   async apply(_, tools) {
     for (const { diskId, layerId } of switches) {
       const live = await liveDisk(tools, diskId)
-      if (live !== undefined) await live.guest.blocks.open(await overlayFile(tools.db.read, diskId, layerId), null)
+      if (live !== undefined) await live.guest.blocks.open(await overlayFile(tools.db.read, diskId, layerId), null, { writable: true })
     }
   },
   async undo(_, tools) {
