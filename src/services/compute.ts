@@ -1,5 +1,6 @@
 /** Nova's side of the house: every compute service under one name. */
 import { type AttachmentService, createAttachmentService } from './attachments.js'
+import { type ComputeImageService, createComputeImageService } from './compute-images.js'
 import { type ComputeLimitsService, createComputeLimitsService } from './compute-limits.js'
 import { type ComputeZoneService, createComputeZoneService } from './compute-zones.js'
 import { type ConsolePort, type ConsoleService, createConsoleService } from './console.js'
@@ -21,6 +22,7 @@ export interface ComputeServices {
   readonly instanceActions: InstanceActionService
   readonly flavors: FlavorService
   readonly limits: ComputeLimitsService
+  readonly images: ComputeImageService
   readonly zones: ComputeZoneService
 }
 
@@ -34,5 +36,6 @@ export const createComputeServices = (deps: ComputeDeps & { settings: CreateServ
   instanceActions: createInstanceActionService(deps),
   flavors: createFlavorService(deps),
   limits: createComputeLimitsService(deps),
+  images: createComputeImageService(deps),
   zones: createComputeZoneService(deps),
 })
