@@ -1,5 +1,8 @@
 /** MariaDB only: connections that die at every moment, and a schema from the future. */
 import { randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openDatabase } from '../../db/connection.js'
 import { ANY } from '../../src/ports/stores.js'
@@ -33,6 +36,79 @@ it('runs a unit of work again when its connection died in the middle', async () 
   })
   expect(runs).toBe(2)
   expect((await test.db.read.volumes.find(ANY, row.id))?.name).toBe('run 2')
+})
+
+/** A line to the server that can be cut at a COMMIT: before it is passed on, or once it was carried out. */
+async function line(): Promise<{ url: string; cutAt(moment: 'before' | 'after'): void; cuts(): number; close(): Promise<void> }> {
+  const home = await mkdtemp('/tmp/strata-line-')
+  const path = join(home, 's.sock')
+  const target = new URL(test.url)
+  let armed: 'before' | 'after' | undefined
+  let cuts = 0
+  const open = new Set<Socket>()
+  const server = createServer((client) => {
+    const upstream = connect(target.searchParams.get('socketPath') ?? '')
+    open.add(client)
+    let dropReply = false
+    const cut = (): void => {
+      cuts++
+      client.destroy()
+      upstream.destroy()
+    }
+    client.on('data', (chunk) => {
+      const commit = armed !== undefined && chunk.includes('COMMIT')
+      const moment = armed
+      if (commit) armed = undefined
+      if (commit && moment === 'before') return cut()
+      if (commit) dropReply = true
+      upstream.write(chunk)
+    })
+    upstream.on('data', (chunk) => (dropReply ? cut() : client.write(chunk)))
+    for (const [one, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      one.on('error', () => other.destroy())
+      one.on('close', () => other.destroy())
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(path, resolve))
+  const url = new URL(test.url)
+  url.searchParams.set('socketPath', path)
+  return {
+    url: url.toString(),
+    cutAt: (moment) => {
+      armed = moment
+    },
+    cuts: () => cuts,
+    async close() {
+      for (const socket of open) socket.destroy()
+      await new Promise((resolve) => server.close(resolve))
+      await rm(home, { recursive: true, force: true })
+    },
+  }
+}
+
+it.each([
+  ['never reached the server', 'before', 2],
+  ['was carried out but not answered', 'after', 1],
+] as const)('finds out what became of a COMMIT that %s, and never commits twice', async (_, moment, expectedRuns) => {
+  const wire = await line()
+  const db = await openDatabase({ url: wire.url })
+  for (let round = 0; round < 5; round++) {
+    const row = volumeRow({ projectId: randomUUID() })
+    let runs = 0
+    wire.cutAt(moment)
+    const result = await db.transaction(async (s) => {
+      runs++
+      await s.volumes.insert(row)
+      return `answer ${runs}`
+    })
+    expect([result, runs, wire.cuts()]).toEqual([`answer ${expectedRuns}`, expectedRuns, round + 1])
+    expect(await test.db.read.volumes.count({ projectId: row.projectId })).toBe(1)
+  }
+  await db.close()
+  await wire.close()
 })
 
 it('reads on over a new connection when the idle ones died', async () => {
