@@ -23,8 +23,16 @@ forbidden_texts() {
   ! grep -rnE 'human-monitor-command' src api db --include='*.ts'
 }
 
+# Only where systemd is at hand; the units are not used by the tests.
+units() {
+  command -v systemd-analyze >/dev/null || return 0
+  local said
+  said=$(systemd-analyze verify --man=no deploy/systemd/*.service 2>&1) && [[ -z $said ]] || { echo "$said"; return 1; }
+}
+
 check biome npx --no-install biome check --error-on-warnings .
 check 'import rules' npx --no-install depcruise --config .dependency-cruiser.cjs --output-type err api src db test
 check 'file sizes' file_sizes
 check 'forbidden texts' forbidden_texts
+check 'systemd units' units
 exit $status
