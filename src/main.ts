@@ -44,7 +44,7 @@ async function ready(config: Config, log: Logger): Promise<void> {
   const found = await preflight({ stateDir: config.stateDir, pools: config.pools, worker: config.role !== 'api' })
   if (found.refusals.length > 0) throw new BadConfig(found.refusals)
   for (const warning of found.warnings) log.warn(warning)
-  await removeUrl(config.stateDir)
+  if (config.role !== 'worker') await removeUrl(config.stateDir)
 }
 
 async function serve(config: Config, log: Logger): Promise<void> {
@@ -112,7 +112,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
       observe: {
         finished: (entry) => {
           metrics.request(entry)
-          log.info(entry, 'request')
+          log.info({ ...entry, millis: Math.round(entry.millis * 1000) / 1000 }, 'request')
         },
         failed: (error, entry) => log.error({ ...entry, err: error }, 'request failed'),
         mismatched: (operationId, problems) => {
@@ -128,7 +128,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   const url = config.publicUrl ?? ownUrl(config, port)
   await ensureHost(db, clock, { id: config.host, address: ownUrl(config, port), pools: config.pools, isWorker: works })
   if (services !== undefined) await introduce(config, db, services, url)
-  await writeUrl(config.stateDir, url)
+  if (answers) await writeUrl(config.stateDir, url)
   log.info({ url, role: config.role, version: version(), stateDir: config.stateDir, host: config.host }, 'ready')
 
   if (works) {
@@ -140,7 +140,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   await asked(log)
   log.info('draining')
   clearInterval(housekeeping)
-  await removeUrl(config.stateDir)
+  if (answers) await removeUrl(config.stateDir)
   const closed = new Promise((resolve) => server.close(resolve))
   server.closeIdleConnections()
   await work?.drain(config.drainMs)
