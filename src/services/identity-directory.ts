@@ -3,10 +3,10 @@
  * `Default`. Reading and changing it is the admin's; everyone may see their own projects and the domain.
  */
 import type { Caller } from '../domain/caller.js'
-import { DomainError } from '../domain/errors.js'
 import type { Project, Role, RoleAssignment, User } from '../domain/identity.js'
 import { ANY, type Query, type Records, type Stores } from '../ports/stores.js'
 import { DEFAULT_DOMAIN, newId } from './identity-names.js'
+import { type AssignmentIds, admin, changed, defined, filterOf, must, nameOf, noAssignment, unique } from './identity-records.js'
 import { hashPassword } from './passwords.js'
 import type { ServiceDeps } from './services.js'
 
@@ -61,30 +61,8 @@ export interface Directory {
   ensureAdmin(options: { password: string }): Promise<{ created: boolean }>
 }
 
-export interface AssignmentIds {
-  readonly projectId: string
-  readonly userId: string
-  readonly roleId: string
-}
-
 export function createDirectory({ db, clock, settings }: ServiceDeps): Directory {
   const read = db.read
-  const must = async <T extends { id: string }>(records: Records<T>, word: string, id: string): Promise<T> => {
-    const record = await records.find(ANY, id)
-    if (!record) throw new DomainError('notFound', `Could not find ${word}: ${id}.`)
-    return record
-  }
-  const changed = async <T extends { id: string }>(
-    records: Records<T>,
-    word: string,
-    id: string,
-    patch: Partial<Omit<T, 'id' | 'seq'>>,
-  ) => {
-    await must(records, word, id)
-    if (Object.keys(patch).length > 0) await records.update(id, patch)
-    return must(records, word, id)
-  }
-
   async function insertProject(stores: Stores, input: NewProject): Promise<Project> {
     const name = nameOf(input.name)
     await unique(stores.projects, 'project', name)
@@ -288,44 +266,3 @@ export function createDirectory({ db, clock, settings }: ServiceDeps): Directory
     },
   }
 }
-
-function admin(caller: Caller, rule: string): void {
-  if (!caller.isAdmin) throw new DomainError('forbidden', `You are not authorized to perform the requested action: ${rule}.`)
-}
-
-async function unique<T extends { id: string; name: string }>(
-  records: Records<T>,
-  word: string,
-  name: string,
-  except?: string,
-): Promise<void> {
-  const where = { name: { is: name } } as Query<T>['where'] & object
-  const taken = (await records.list(ANY, { where })).some((record) => record.id !== except)
-  if (taken) {
-    const domain = word === 'role' ? 'with name' : `in domain ${DEFAULT_DOMAIN.id} with name`
-    throw new DomainError(
-      'busy',
-      `Conflict occurred attempting to store ${word} - it is not permitted to have two ${word}s ${domain}: ${name}.`,
-    )
-  }
-}
-
-function nameOf(text: string): string {
-  if (text.trim() === '' || text.length > 255)
-    throw new DomainError('invalid', "Invalid input for field 'name': a name has 1 to 255 characters.")
-  return text
-}
-
-function filterOf<F extends object>(filter: F): { [K in keyof F]?: { is: string | number | boolean } } {
-  return Object.fromEntries(Object.entries(defined(filter)).map(([key, value]) => [key, { is: value }])) as never
-}
-
-function defined<T extends object>(record: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as never
-}
-
-const noAssignment = (ids: AssignmentIds): DomainError =>
-  new DomainError(
-    'notFound',
-    `Could not find role assignment with role: ${ids.roleId}, user or group: ${ids.userId}, project, domain, or system: ${ids.projectId}.`,
-  )
