@@ -84,9 +84,12 @@ function rememberStatements(connection: SqliteConnection): void {
   }
 }
 
-/** The two version comments are each read by one of the two servers only; both limits would cut a chain short. */
+/**
+ * The two version comments are each read by one of the two servers only; both limits would cut a chain short. MariaDB
+ * would answer the claim's NOT EXISTS for the whole queue before it looks at the first job.
+ */
 const SETTINGS = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION time_zone = '+00:00', SESSION innodb_lock_wait_timeout = 5
- /*M!100201 , SESSION max_recursive_iterations = 100000 */ /*!80003 , SESSION cte_max_recursion_depth = 100000 */`
+ /*M!100201 , SESSION max_recursive_iterations = 100000, SESSION optimizer_switch = 'exists_to_in=off' */ /*!80003 , SESSION cte_max_recursion_depth = 100000 */`
 
 function openMysql(url: string, logger: Log | undefined): Pool {
   const at = new URL(url)
