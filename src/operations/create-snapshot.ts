@@ -2,6 +2,7 @@
  * create-snapshot: each disk's top is sealed under a new overlay, all disks at one instant, and the snapshots pin what was
  * sealed. With `imageId` a volume-backed image becomes active in the same transaction.
  */
+import { createHash } from 'node:crypto'
 import { type CreateSnapshotInput, createSnapshot } from '../domain/operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
 import type { Journal, Operation } from '../steps/step.js'
@@ -10,6 +11,14 @@ import { qemuExternal } from '../strategies/qemu-external.js'
 import { forgetPlanned, isBroken, recordSwitch, reportOf } from './capture.js'
 import { retire } from './retire.js'
 import { finishAction, tellEvent, tellUser } from './tell.js'
+
+/** The image of a volume-backed server has no bytes of its own: its data are the snapshots it names. */
+const NO_BYTES = {
+  size: 0,
+  checksum: createHash('md5').digest('hex'),
+  hashAlgo: 'sha512',
+  hashValue: createHash('sha512').digest('hex'),
+} as const
 
 const TOO_EARLY = 'The guest did not stay frozen until its disks were switched.'
 
@@ -36,7 +45,7 @@ export const createSnapshotOperation: Operation<CreateSnapshotInput, Tools> = {
           await tellEvent(stores, journal, { projectId: snapshot.projectId, type: 'snapshot', id: snapshotId, kind: 'snapshot.available' })
       }
       if (input.imageId !== null)
-        await stores.images.transition(input.imageId, ['queued', 'saving'], { status: 'active', updatedAt: journal.now })
+        await stores.images.transition(input.imageId, ['queued', 'saving'], { ...NO_BYTES, status: 'active', updatedAt: journal.now })
       await afterImage(stores, journal, input, 'done')
     },
     async abandon(_, stores, journal, { sentence }) {

@@ -30,6 +30,7 @@ export const exportImageOperation: Operation<ExportImageInput, Tools> = {
         const { checksum, hashValue, size } = journal.facts('hash-image') as { checksum: string; hashValue: string; size: number }
         const source = await stores.layers.find(ANY, sourceLayerId)
         const virtualSize = source?.virtualSize ?? 0
+        const made = await stores.images.find(ANY, imageId)
         await stores.layers.transition(imageLayerId, ['planned'], { state: 'sealed', virtualSize, parentId: null })
         const active = await stores.images.transition(imageId, ['queued', 'saving'], {
           status: 'active',
@@ -41,6 +42,7 @@ export const exportImageOperation: Operation<ExportImageInput, Tools> = {
           hashAlgo: 'sha512',
           hashValue,
           diskFormat: 'qcow2',
+          containerFormat: made?.containerFormat ?? 'bare',
           updatedAt: journal.now,
         })
         const image = await stores.images.find(ANY, imageId)

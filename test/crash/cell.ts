@@ -3,7 +3,7 @@ import { SWITCH } from '../../src/steps/switch-top-layers.js'
 import { type Drive, type Driven, drive, type Fault, killGuests, writeInGuest } from './engine.js'
 import { judge } from './oracle.js'
 import { makeClock } from './ports.js'
-import { deviceOf, type Scenario, socketOf } from './scenarios.js'
+import { deviceOf, type Scenario, socketOf } from './stage.js'
 import { makeWorld, type World } from './world.js'
 
 export interface Verdict {

@@ -6,7 +6,7 @@ import { ANY } from '../../src/ports/stores.js'
 import { drive, killGuests } from './engine.js'
 import { judge } from './oracle.js'
 import { type AgentScript, makeClock } from './ports.js'
-import { boot } from './scenarios.js'
+import { boot } from './stage.js'
 import { makeWorld } from './world.js'
 
 async function taken(quiesce: Quiesce, agent: AgentScript, state: 'active' | 'stopped') {

@@ -10,7 +10,7 @@ import { drive, killGuests } from './engine.js'
 import { type Monitor, openMonitor } from './monitor.js'
 import { judge } from './oracle.js'
 import { incarnate, makeClock } from './ports.js'
-import { boot, socketOf } from './scenarios.js'
+import { boot, socketOf } from './stage.js'
 import { makeWorld, type Volumed, type World } from './world.js'
 
 const fill = (blocks: number[], byte: number) => new Map(blocks.map((block) => [block, byte]))

@@ -8,9 +8,10 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { deviceName, formatNode, shortId } from '../../src/domain/names.js'
 import { ANY } from '../../src/ports/stores.js'
+import type { Content } from './images.js'
 import { guests, openMonitor } from './monitor.js'
 import { daemons, end } from './ports.js'
-import type { Content, World } from './world.js'
+import type { World } from './world.js'
 import { DISK_MIB } from './world.js'
 
 const run = promisify(execFile)

@@ -1,112 +1,13 @@
-/**
- * For every operation a world in which it is asked for. `live` ones have a running guest (QEMU without an operating
- * system) whose disk is written before and during the job. Each says what the disks and promises must read as, whether
- * the job succeeds or is undone: what was there stays, and what was promised is exactly its moment.
- */
+/** For every operation a world in which it is asked for. The sweep and its sample run all of them. */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { deviceName, shortId } from '../../src/domain/names.js'
 import * as ops from '../../src/domain/operations.js'
-import type { ServerTask, VmState } from '../../src/domain/server.js'
-import { guestDisk } from '../../src/steps/guest-spec.js'
-import { openMonitor } from './monitor.js'
-import { incarnate } from './ports.js'
-import { type Content, DISK_MIB, MIB, makeImage, type Volumed, type World } from './world.js'
+import { makeImage } from './images.js'
+import { SERVER_SCENARIOS } from './server-scenarios.js'
+import { BASE, boot, HEAVY, merge, merged, type Scenario, SMALL, scenario, served, snapshotOf, TOP, writing } from './stage.js'
+import { DISK_MIB, MIB, type Volumed } from './world.js'
 
-export interface Scenario {
-  readonly name: string
-  readonly operation: string
-  readonly live: boolean
-  /** Disks a live guest goes on writing to while the job runs. */
-  build(world: World): Promise<{ readonly writes?: { serverId: string; diskId: string } }>
-}
-
-const BASE: Content = new Map([
-  [0, 0x11],
-  [1, 0x12],
-  [2, 0x13],
-])
-const TOP: Content = new Map([
-  [1, 0x21],
-  [3, 0x22],
-])
-/** More than any scenario writes above it: so it is the child that goes down. */
-const HEAVY: Content = new Map([0, 1, 2, 3, 4, 5, 6, 7].map((block) => [block, 0x41 + block]))
-const SMALL: Content = new Map([[4, 0x31]])
-const merged = (...layers: Content[]): Content => new Map(layers.flatMap((one) => [...one]))
-
-export const socketOf = (world: World, serverId: string): string => join(world.dir, 'run', shortId(serverId), 'people.sock')
-
-/** Starts the guest on what the tables say, running. */
-export async function boot(world: World, serverId: string, diskIds: readonly string[]): Promise<void> {
-  const { ports, die } = await incarnate(world, 'honest')
-  const disks = await Promise.all(diskIds.map((diskId) => guestDisk(world.db.read, diskId)))
-  await ports.hypervisor.launch({ serverId, vcpus: 1, ramMib: 32, disks })
-  await (await ports.hypervisor.find(serverId))?.resume()
-  await die()
-}
-
-/** A server with a volume of the given layers plugged in. */
-async function served(
-  world: World,
-  state: VmState,
-  layers: readonly Content[],
-  task: ServerTask | null = null,
-): Promise<{ serverId: string; volume: Volumed }> {
-  const serverId = await world.server(state, task)
-  const volume = await world.volume(layers)
-  await world.attach(serverId, volume)
-  if (state === 'active' || state === 'paused') await boot(world, serverId, [volume.diskId])
-  if (state === 'paused') {
-    const monitor = await openMonitor(socketOf(world, serverId))
-    await monitor.ask('stop')
-    monitor.close()
-  }
-  return { serverId, volume }
-}
-
-const writing = (serverId: string, volume: Volumed) => ({ writes: { serverId, diskId: volume.diskId } })
-
-async function snapshotOf(world: World, volume: Volumed, serverId: string | null, quiesce: 'none' | 'required' = 'none'): Promise<void> {
-  const snapshotId = await world.snapshot(volume, null, 'creating', serverId)
-  world.expected.set(snapshotId, world.expected.get(volume.diskId) ?? new Map())
-  const switches = [{ diskId: volume.diskId, layerId: await world.planned() }]
-  await world.enqueue(ops.createSnapshot, {
-    serverId,
-    switches,
-    snapshots: [{ snapshotId, diskId: volume.diskId }],
-    quiesce,
-    imageId: null,
-  })
-}
-
-async function merge(world: World, volume: Volumed, gone: number, children: 'share' | 'each' = 'share'): Promise<void> {
-  const layerId = volume.layerIds[gone] ?? ''
-  await world.enqueue(ops.mergeLayer, { layerId, layerIds: volume.layerIds.slice(gone + 1), diskIds: [volume.diskId], children })
-}
-
-const scenario = (operation: string, what: string, live: boolean, build: Scenario['build']): Scenario => ({
-  name: `${operation}, ${what}`,
-  operation,
-  live,
-  build,
-})
-
-const onServer = (
-  name: string,
-  what: string,
-  state: VmState,
-  task: ServerTask | null,
-  enqueue: (world: World, input: ops.ServerInput) => Promise<unknown>,
-): Scenario =>
-  scenario(name, what, state === 'active' || state === 'paused', async (world) => {
-    const { serverId, volume } = await served(world, state, [BASE, TOP], task)
-    await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
-    await enqueue(world, { serverId, diskIds: [volume.diskId] })
-    return {}
-  })
-
-export const SCENARIOS: readonly Scenario[] = [
+const STORAGE_SCENARIOS: readonly Scenario[] = [
   scenario('create-snapshot', 'live', true, async (world) => {
     const { serverId, volume } = await served(world, 'active', [BASE])
     await snapshotOf(world, volume, serverId)
@@ -180,42 +81,6 @@ export const SCENARIOS: readonly Scenario[] = [
     await world.planned({ id, parentId, state: 'sealed' })
     await makeImage(join(world.pool, `${id}.qcow2`), DISK_MIB, `${parentId}.qcow2`, SMALL)
     await world.enqueue(ops.dropLayer, { layerId: id })
-    return {}
-  }),
-  scenario('create-server', 'on an image', false, async (world) => {
-    const source = await world.volume([BASE])
-    const serverId = await world.server('building', 'spawning')
-    const parentLayerId = source.layerIds[0] ?? ''
-    await world.snapshot(source, parentLayerId, 'available')
-    const root = await world.rootOf(serverId, [])
-    const layerId = await world.planned({ parentId: parentLayerId })
-    world.expected.set(root.diskId, BASE)
-    await world.db.transaction(async (s) => {
-      await s.layers.update(parentLayerId, { state: 'sealed' })
-      await s.disks.update(source.diskId, { topLayerId: null })
-    })
-    const layers = [{ diskId: root.diskId, layerId, parentLayerId, virtualSize: DISK_MIB * MIB }]
-    await world.enqueue(ops.createServer, { serverId, layers, diskIds: [root.diskId] })
-    return {}
-  }),
-  onServer('start-server', 'from off', 'stopped', 'powering-on', (w, i) => w.enqueue(ops.startServer, i)),
-  onServer('stop-server', 'running', 'active', 'powering-off', (w, i) => w.enqueue(ops.stopServer, { ...i, graceMs: 50 })),
-  onServer('reboot-server', 'soft', 'active', 'rebooting', (w, i) => w.enqueue(ops.rebootServer, { ...i, type: 'SOFT' })),
-  onServer('reboot-server', 'hard', 'active', 'rebooting_hard', (w, i) => w.enqueue(ops.rebootServer, { ...i, type: 'HARD' })),
-  onServer('pause-server', 'running', 'active', 'pausing', (w, i) => w.enqueue(ops.pauseServer, i)),
-  onServer('unpause-server', 'paused', 'paused', 'unpausing', (w, i) => w.enqueue(ops.unpauseServer, i)),
-  onServer('delete-server', 'running', 'active', 'deleting', (w, i) => w.enqueue(ops.deleteServer, i)),
-  scenario('record-guest-off', 'after the guest ended', true, async (world) => {
-    const { serverId, volume } = await served(world, 'active', [BASE])
-    const monitor = await openMonitor(socketOf(world, serverId))
-    await monitor.ask('system_powerdown')
-    monitor.close()
-    await world.enqueue(ops.recordGuestOff, { serverId, diskIds: [volume.diskId] })
-    return {}
-  }),
-  scenario('record-qemu-lost', 'after a loss', false, async (world) => {
-    const serverId = await world.server('active')
-    await world.enqueue(ops.recordQemuLost, { serverId, diskIds: [], reason: 'The server stopped unexpectedly.' })
     return {}
   }),
   scenario('attach-volume', 'to a running server', true, async (world) => {
@@ -340,5 +205,4 @@ export const SCENARIOS: readonly Scenario[] = [
   }),
 ]
 
-/** The moment of a promise is the pivot: what the guest writes after it belongs to the disk alone. */
-export const deviceOf = (diskId: string): string => deviceName(diskId)
+export const SCENARIOS: readonly Scenario[] = [...STORAGE_SCENARIOS, ...SERVER_SCENARIOS]

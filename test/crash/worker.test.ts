@@ -11,7 +11,7 @@ import { createWorker, type WorkerOptions, type WorkerProcess } from '../../src/
 import { killGuests } from './engine.js'
 import { judge } from './oracle.js'
 import { type Incarnation, incarnate, makeClock } from './ports.js'
-import { boot } from './scenarios.js'
+import { boot } from './stage.js'
 import { makeWorld, type Volumed, type World } from './world.js'
 
 const clock = {

@@ -2,11 +2,9 @@
  * A small world to break things in: a pool with real qcow2 files whose every byte is known, rows that say so, and guests
  * without an operating system. It also keeps the reference: what each disk and each promise must read as.
  */
-import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { openDatabase } from '../../db/connection.js'
 import type { Layer } from '../../src/domain/disk.js'
 import { layerFileName } from '../../src/domain/names.js'
@@ -14,14 +12,12 @@ import type { Descriptor } from '../../src/domain/operation.js'
 import type { Server, ServerTask, VmState } from '../../src/domain/server.js'
 import type { Volume } from '../../src/domain/volume.js'
 import { ANY, type Database } from '../../src/ports/stores.js'
+import { type Content, makeImage } from './images.js'
 import type { FakeClock } from './ports.js'
 
-const run = promisify(execFile)
 export const MIB = 1024 * 1024
 export const DISK_MIB = 8
 const GIB_SIZE = 1
-/** MiB number → byte it is filled with; what is not named reads zero. */
-export type Content = ReadonlyMap<number, number>
 
 export interface Volumed {
   readonly volumeId: string
@@ -65,13 +61,7 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
   await mkdir(join(dir, 'staging'))
   const dbUrl = url ?? `sqlite:${join(dir, 'strata.sqlite')}`
   const db = await openDatabase({ url: dbUrl, now: () => clock.now() })
-  const [hostId, poolId, projectId, userId, typeId] = Array.from({ length: 5 }, () => randomUUID()) as [
-    string,
-    string,
-    string,
-    string,
-    string,
-  ]
+  const [hostId, poolId, projectId, userId, typeId] = [randomUUID(), randomUUID(), randomUUID(), randomUUID(), randomUUID()] as const
   const now = clock.now()
   const expected = new Map<string, Content>()
   await db.transaction(async (s) => {
@@ -306,10 +296,4 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
       await rm(dir, { recursive: true, force: true })
     },
   }
-}
-
-export async function makeImage(path: string, mib: number, backing: string | null, content: Content): Promise<void> {
-  await run('qemu-img', ['create', '-q', '-u', '-f', 'qcow2', ...(backing === null ? [] : ['-F', 'qcow2', '-b', backing]), path, `${mib}M`])
-  const writes = [...content].flatMap(([block, byte]) => ['-c', `write -q -P ${byte} ${block}M 1M`])
-  if (writes.length > 0) await run('qemu-io', ['-f', 'qcow2', ...writes, path])
 }

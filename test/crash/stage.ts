@@ -1,0 +1,96 @@
+import { join } from 'node:path'
+import { deviceName, shortId } from '../../src/domain/names.js'
+import * as ops from '../../src/domain/operations.js'
+import type { ServerTask, VmState } from '../../src/domain/server.js'
+import { guestDisk } from '../../src/steps/guest-spec.js'
+import type { Content } from './images.js'
+import { openMonitor } from './monitor.js'
+import { incarnate } from './ports.js'
+import type { Volumed, World } from './world.js'
+
+export interface Scenario {
+  readonly name: string
+  readonly operation: string
+  readonly live: boolean
+  /** Disks a live guest goes on writing to while the job runs. */
+  build(world: World): Promise<{ readonly writes?: { serverId: string; diskId: string } }>
+}
+
+export const BASE: Content = new Map([
+  [0, 0x11],
+  [1, 0x12],
+  [2, 0x13],
+])
+export const TOP: Content = new Map([
+  [1, 0x21],
+  [3, 0x22],
+])
+/** More than any scenario writes above it: so it is the child that goes down. */
+export const HEAVY: Content = new Map([0, 1, 2, 3, 4, 5, 6, 7].map((block) => [block, 0x41 + block]))
+export const SMALL: Content = new Map([[4, 0x31]])
+export const merged = (...layers: Content[]): Content => new Map(layers.flatMap((one) => [...one]))
+
+export const socketOf = (world: World, serverId: string): string => join(world.dir, 'run', shortId(serverId), 'people.sock')
+
+/** Starts the guest on what the tables say, running. */
+export async function boot(world: World, serverId: string, diskIds: readonly string[]): Promise<void> {
+  const { ports, die } = await incarnate(world, 'honest')
+  const disks = await Promise.all(diskIds.map((diskId) => guestDisk(world.db.read, diskId)))
+  await ports.hypervisor.launch({ serverId, vcpus: 1, ramMib: 32, disks })
+  await (await ports.hypervisor.find(serverId))?.resume()
+  await die()
+}
+
+/** A server with a volume of the given layers plugged in. */
+export async function served(
+  world: World,
+  state: VmState,
+  layers: readonly Content[],
+  task: ServerTask | null = null,
+): Promise<{ serverId: string; volume: Volumed }> {
+  const serverId = await world.server(state, task)
+  const volume = await world.volume(layers)
+  await world.attach(serverId, volume)
+  if (state === 'active' || state === 'paused') await boot(world, serverId, [volume.diskId])
+  if (state === 'paused') {
+    const monitor = await openMonitor(socketOf(world, serverId))
+    await monitor.ask('stop')
+    monitor.close()
+  }
+  return { serverId, volume }
+}
+
+export const writing = (serverId: string, volume: Volumed) => ({ writes: { serverId, diskId: volume.diskId } })
+
+export async function snapshotOf(
+  world: World,
+  volume: Volumed,
+  serverId: string | null,
+  quiesce: 'none' | 'required' = 'none',
+): Promise<void> {
+  const snapshotId = await world.snapshot(volume, null, 'creating', serverId)
+  world.expected.set(snapshotId, world.expected.get(volume.diskId) ?? new Map())
+  const switches = [{ diskId: volume.diskId, layerId: await world.planned() }]
+  await world.enqueue(ops.createSnapshot, {
+    serverId,
+    switches,
+    snapshots: [{ snapshotId, diskId: volume.diskId }],
+    quiesce,
+    imageId: null,
+  })
+}
+
+export async function merge(world: World, volume: Volumed, gone: number, children: 'share' | 'each' = 'share'): Promise<void> {
+  const layerId = volume.layerIds[gone] ?? ''
+  await world.enqueue(ops.mergeLayer, { layerId, layerIds: volume.layerIds.slice(gone + 1), diskIds: [volume.diskId], children })
+}
+
+export const scenario = (operation: string, what: string, live: boolean, build: Scenario['build']): Scenario => ({
+  name: `${operation}, ${what}`,
+  operation,
+  live,
+  build,
+})
+
+/** The moment of a promise is the pivot: what the guest writes after it belongs to the disk alone. */
+export const deviceOf = (diskId: string): string => deviceName(diskId)
