@@ -22,18 +22,28 @@ export interface RawQemu {
   stop(): Promise<void>
 }
 
-export async function startRawQemu(sizeBytes: number): Promise<RawQemu> {
+/** With `fill`, a chain of two layers, each filled by it. */
+export async function startRawQemu(sizeBytes: number, fill?: (path: string) => Promise<void>): Promise<RawQemu> {
   const dir = await mkdtemp('/tmp/strata-raw-')
   const files = createLayerFiles()
   const layer = (n: number) => ({ layerId: `raw-${n}`, path: join(dir, `l${n}.qcow2`), format: 'qcow2' as const, virtualSize: sizeBytes })
   execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', layer(0).path, String(sizeBytes)])
+  const last = fill === undefined ? 0 : 1
+  if (fill !== undefined) {
+    await fill(layer(0).path)
+    await files.create(layer(1), layer(0))
+    await fill(layer(1).path)
+  }
+  const nodes = Array.from({ length: last + 1 }, (_, n) => [
+    { driver: 'file', 'node-name': `f${n}`, filename: layer(n).path, discard: 'unmap' },
+    { driver: 'qcow2', 'node-name': `q${n}`, file: `f${n}`, backing: n === 0 ? null : `q${n - 1}`, discard: 'unmap' },
+  ]).flat()
   const socket = join(dir, 'q.sock')
   const child: ChildProcess = spawn('qemu-system-x86_64', [
     ...['-accel', 'tcg', '-machine', 'pc', '-m', '64', '-display', 'none', '-nodefaults', '-no-user-config', '-S'],
     ...['-qmp', `unix:${socket},server=on,wait=off`],
-    ...['-blockdev', JSON.stringify({ driver: 'file', 'node-name': 'f0', filename: layer(0).path, discard: 'unmap' })],
-    ...['-blockdev', JSON.stringify({ driver: 'qcow2', 'node-name': 'q0', file: 'f0', discard: 'unmap' })],
-    ...['-device', 'virtio-blk-pci,id=d0,drive=q0'],
+    ...nodes.flatMap((node) => ['-blockdev', JSON.stringify(node)]),
+    ...['-device', `virtio-blk-pci,id=d0,drive=q${last}`],
   ])
   const wire = await until(() => dial(socket), { what: 'the raw QEMU' })
   const waiting: ((reply: Reply) => void)[] = []
@@ -52,7 +62,7 @@ export async function startRawQemu(sizeBytes: number): Promise<RawQemu> {
     return reply.return as T
   }
   await execute('qmp_capabilities')
-  let depth = 0
+  let depth = last
   return {
     dir,
     execute,

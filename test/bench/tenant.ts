@@ -1,4 +1,5 @@
 /** The calls a tenant makes in the bench, with a kept-alive connection and a tight poll. */
+import { Readable } from 'node:stream'
 import type { Service } from '../support/service.js'
 
 export interface Tenant {
@@ -7,7 +8,8 @@ export interface Tenant {
   snapshot(volumeId: string): Promise<{ id: string; accepted: number; available: number }>
   /** Milliseconds from the DELETE to the first 404. */
   deleteSnapshot(id: string): Promise<number>
-  server(): Promise<string>
+  /** A running server without an operating system; its root holds `data`, or is blank. */
+  server(data?: Readable): Promise<string>
   attach(serverId: string, volumeId: string): Promise<void>
   get(path: string): Promise<Response>
 }
@@ -51,13 +53,14 @@ export async function tenantOf(service: Service): Promise<Tenant> {
       while ((await request('GET', `/volume/v3/snapshots/${id}`)).status !== 404);
       return performance.now() - start
     },
-    async server() {
+    async server(data) {
       const image = await json('POST', '/image/v2/images', { name: 'blank', disk_format: 'raw', container_format: 'bare' })
       const imageId = String((image as unknown as { id: string }).id)
       await fetch(`${service.url}/image/v2/images/${imageId}/file`, {
         method: 'PUT',
         headers: { 'x-auth-token': token, 'content-type': 'application/octet-stream' },
-        body: new Uint8Array(1024 * 1024),
+        body: data === undefined ? new Uint8Array(1024 * 1024) : (Readable.toWeb(data) as never),
+        ...({ duplex: 'half' } as object),
       })
       const flavors = (await json('GET', '/compute/v2.1/flavors')) as unknown as { flavors: { id: string; name: string }[] }
       const flavor = flavors.flavors.find((f) => f.name === 'm1.tiny')?.id
