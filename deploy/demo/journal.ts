@@ -51,7 +51,8 @@ export async function untilAcknowledged(tenant: Tenant, serverId: string, disk: 
   for (const deadline = Date.now() + 180_000; ; await sleep(100)) {
     const last = await lastAcknowledged(tenant, serverId, disk)
     if (last >= least) return last
-    if (Date.now() > deadline) throw new Error(`the guest does not write to ${disk}; its console ends with:\n${(await tenant.console(serverId)).slice(-1500)}`)
+    if (Date.now() > deadline)
+      throw new Error(`the guest does not write to ${disk}; its console ends with:\n${(await tenant.console(serverId)).slice(-1500)}`)
   }
 }
 

@@ -20,7 +20,11 @@ const rows: Row[] = []
 const scratch = await mkdtemp(join(tmpdir(), 'strata-demo-files-'))
 const say = (text: string): void => void process.stdout.write(`${text}\n`)
 
-async function timed<T>(operation: string, work: () => Promise<T>, more: (result: T) => Partial<Row> | Promise<Partial<Row>> = () => ({})): Promise<T> {
+async function timed<T>(
+  operation: string,
+  work: () => Promise<T>,
+  more: (result: T) => Partial<Row> | Promise<Partial<Row>> = () => ({}),
+): Promise<T> {
   const began = performance.now()
   const result = await work()
   const millis = performance.now() - began
@@ -54,7 +58,11 @@ say(process.exitCode === undefined ? 'demo: success' : 'demo: FAILED')
 async function tellTheStory(tenant: Tenant): Promise<void> {
   say(`\nservice at ${service.url}; images`)
   const image = (name: string, file: string, disk: string, container: string, properties = {}) =>
-    timed(`upload ${name}`, () => tenant.uploadImage(name, file, { disk, container }, properties), ({ bytes }) => ({ bytes }))
+    timed(
+      `upload ${name}`,
+      () => tenant.uploadImage(name, file, { disk, container }, properties),
+      ({ bytes }) => ({ bytes }),
+    )
   const kernel = await image('kernel', join(guest, 'vmlinuz'), 'aki', 'aki')
   const ramdisk = await image('ramdisk', join(guest, 'guest.cpio.gz'), 'ari', 'ari')
   const blank = join(scratch, 'root.qcow2')
@@ -107,7 +115,11 @@ async function tellTheStory(tenant: Tenant): Promise<void> {
     },
     (made) => ({ bytes: Number(made['size']) }),
   )
-  const clone = await timed('volume from the snapshot', () => createVolume(tenant, { name: 'from-snapshot', size: 1, snapshot_id: snapshot }), () => ({ bytes: 0 }))
+  const clone = await timed(
+    'volume from the snapshot',
+    () => createVolume(tenant, { name: 'from-snapshot', size: 1, snapshot_id: snapshot }),
+    () => ({ bytes: 0 }),
+  )
   await timed('delete the snapshot', async () => {
     await tenant.call('DELETE', `/volume/v3/snapshots/${snapshot}`)
     await tenant.untilGone(`/volume/v3/snapshots/${snapshot}`)
@@ -116,16 +128,28 @@ async function tellTheStory(tenant: Tenant): Promise<void> {
 
   say('\nthe proof, read from disks')
   const moment = await readVolume(tenant, clone, 'copy of the snapshot')
-  prove('the snapshot holds every write acknowledged before it was asked for', moment.isWhole && moment.last >= before, `${before} acknowledged, ${moment.last} there`)
+  prove(
+    'the snapshot holds every write acknowledged before it was asked for',
+    moment.isWhole && moment.last >= before,
+    `${before} acknowledged, ${moment.last} there`,
+  )
   // One write may have been under way when the snapshot was there, and one more not yet announced.
   prove('and none begun after it was there', moment.last <= after + 2, `${after} acknowledged by then`)
   prove("its file system is as after a clean stop: the guest's agent froze it", moment.isClean, 'e2fsck finds nothing to do')
   const rootCopy = join(scratch, 'image.qcow2')
   await tenant.downloadImage(String(saved['id']), rootCopy)
   const imaged = await readJournal(rootCopy)
-  prove('the image holds every write acknowledged before it was asked for', imaged.isWhole && imaged.last >= rootBefore, `${rootBefore} acknowledged, ${imaged.last} there`)
+  prove(
+    'the image holds every write acknowledged before it was asked for',
+    imaged.isWhole && imaged.last >= rootBefore,
+    `${rootBefore} acknowledged, ${imaged.last} there`,
+  )
   const now = await readVolume(tenant, volume, 'copy of the volume')
-  prove('the volume lost nothing when the snapshot was deleted', now.isWhole && now.last >= later, `${later} acknowledged, ${now.last} there`)
+  prove(
+    'the volume lost nothing when the snapshot was deleted',
+    now.isWhole && now.last >= later,
+    `${later} acknowledged, ${now.last} there`,
+  )
 }
 
 async function createVolume(tenant: Tenant, body: object): Promise<string> {

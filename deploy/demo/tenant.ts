@@ -37,7 +37,12 @@ export class Tenant {
     return (text === '' ? {} : JSON.parse(text)) as T
   }
 
-  async uploadImage(name: string, file: string, formats: { disk: string; container: string }, properties: Json = {}): Promise<{ id: string; bytes: number }> {
+  async uploadImage(
+    name: string,
+    file: string,
+    formats: { disk: string; container: string },
+    properties: Json = {},
+  ): Promise<{ id: string; bytes: number }> {
     const { id } = await this.call<{ id: string }>('POST', '/image/v2/images', {
       name,
       disk_format: formats.disk,
@@ -56,7 +61,9 @@ export class Tenant {
 
   /** The server's serial console, where the guest says what it does. */
   async console(serverId: string): Promise<string> {
-    const { output } = await this.call<{ output: string }>('POST', `/compute/v2.1/servers/${serverId}/action`, { 'os-getConsoleOutput': {} })
+    const { output } = await this.call<{ output: string }>('POST', `/compute/v2.1/servers/${serverId}/action`, {
+      'os-getConsoleOutput': {},
+    })
     return output
   }
 
@@ -67,7 +74,8 @@ export class Tenant {
       const resource = (key === '' ? answer : answer[key]) as Json
       const status = String(resource['status']).toLowerCase()
       if (status === wanted) return resource
-      if (status.startsWith('error') || Date.now() > deadline) throw new Error(`${path} is ${status}, not ${wanted}: ${JSON.stringify(resource['fault'] ?? {})}`)
+      if (status.startsWith('error') || Date.now() > deadline)
+        throw new Error(`${path} is ${status}, not ${wanted}: ${JSON.stringify(resource['fault'] ?? {})}`)
     }
   }
 
