@@ -2,28 +2,30 @@
 import type { Metadata } from './metadata.js'
 import type { Micros } from './time.js'
 
-export type VolumeStatus =
-  | 'creating'
-  | 'available'
-  | 'reserved'
-  | 'attaching'
-  | 'detaching'
-  | 'in-use'
-  | 'maintenance'
-  | 'deleting'
-  | 'awaiting-transfer'
-  | 'error'
-  | 'error_deleting'
-  | 'backing-up'
-  | 'restoring-backup'
-  | 'error_backing-up'
-  | 'error_restoring'
-  | 'error_extending'
-  | 'downloading'
-  | 'uploading'
-  | 'retyping'
-  | 'extending'
-  | 'reverting'
+export const VOLUME_STATUSES = [
+  'creating',
+  'available',
+  'reserved',
+  'attaching',
+  'detaching',
+  'in-use',
+  'maintenance',
+  'deleting',
+  'awaiting-transfer',
+  'error',
+  'error_deleting',
+  'backing-up',
+  'restoring-backup',
+  'error_backing-up',
+  'error_restoring',
+  'error_extending',
+  'downloading',
+  'uploading',
+  'retyping',
+  'extending',
+  'reverting',
+] as const
+export type VolumeStatus = (typeof VOLUME_STATUSES)[number]
 
 export interface Volume {
   id: string

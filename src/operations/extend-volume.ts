@@ -1,5 +1,6 @@
 /** extend-volume: the top layer gets larger, live or closed. The quota was taken by the accepting request; failing gives back the difference. */
 import { type ExtendVolumeInput, extendVolume } from '../domain/operations.js'
+import { volumeAmounts } from '../domain/quota.js'
 import { ANY } from '../ports/stores.js'
 import { growDisk } from '../steps/grow-disk.js'
 import type { Operation } from '../steps/step.js'
@@ -28,7 +29,8 @@ export const extendVolumeOperation: Operation<ExtendVolumeInput, Tools> = {
       if (volume === undefined) return
       await stores.volumes.transition(volumeId, ['extending'], { status: 'error_extending', previousStatus: null, updatedAt: journal.now })
       await stores.quotas.release(volumeId)
-      await stores.quotas.take(volume.projectId, volumeId, { volumes: 1, gigabytes: volume.sizeGib })
+      const type = await stores.volumeTypes.find(ANY, volume.volumeTypeId)
+      await stores.quotas.take(volume.projectId, volumeId, volumeAmounts(type?.name ?? volume.volumeTypeId, volume.sizeGib))
       await tellUser(stores, journal, { projectId: volume.projectId, type: 'VOLUME', id: volumeId, action: 'extend volume', sentence })
     },
   }),

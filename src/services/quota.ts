@@ -4,6 +4,7 @@
  * and word the shortfall themselves.
  */
 import { DomainError } from '../domain/errors.js'
+import { gigabyteAmounts, snapshotAmounts, volumeAmounts } from '../domain/quota.js'
 import type { Stores } from '../ports/stores.js'
 
 export interface Shortfall {
@@ -48,13 +49,7 @@ export async function takeQuota(
 }
 
 export const takeVolumeQuota = (stores: Stores, projectId: string, volumeId: string, typeName: string, sizeGib: number): Promise<void> =>
-  takeQuota(
-    stores,
-    projectId,
-    volumeId,
-    { gigabytes: sizeGib, [`gigabytes_${typeName}`]: sizeGib, volumes: 1, [`volumes_${typeName}`]: 1 },
-    volumeShortfall,
-  )
+  takeQuota(stores, projectId, volumeId, volumeAmounts(typeName, sizeGib), volumeShortfall)
 
 export const takeSnapshotQuota = (
   stores: Stores,
@@ -62,17 +57,10 @@ export const takeSnapshotQuota = (
   snapshotId: string,
   typeName: string,
   sizeGib: number,
-): Promise<void> =>
-  takeQuota(
-    stores,
-    projectId,
-    snapshotId,
-    { gigabytes: sizeGib, [`gigabytes_${typeName}`]: sizeGib, snapshots: 1, [`snapshots_${typeName}`]: 1 },
-    volumeShortfall,
-  )
+): Promise<void> => takeQuota(stores, projectId, snapshotId, snapshotAmounts(typeName, sizeGib), volumeShortfall)
 
 export const takeGrowthQuota = (stores: Stores, projectId: string, volumeId: string, typeName: string, addedGib: number): Promise<void> =>
-  takeQuota(stores, projectId, volumeId, { gigabytes: addedGib, [`gigabytes_${typeName}`]: addedGib }, volumeShortfall)
+  takeQuota(stores, projectId, volumeId, gigabyteAmounts(typeName, addedGib), volumeShortfall)
 
 /** The limit on one volume's size is no sum: it is compared, not reserved. */
 export async function checkVolumeSize(stores: Stores, projectId: string, sizeGib: number): Promise<void> {

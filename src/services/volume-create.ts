@@ -26,13 +26,14 @@ import {
   type VolumeDeps,
   type VolumeRecord,
 } from './volume-access.js'
-import { type NewVolume, resolveSource, type VolumeSource } from './volume-source.js'
+import { holdSource, type NewVolume, resolveSource, type VolumeSource } from './volume-source.js'
 import { findTypeByNameOrId, requireDefaultType } from './volume-types.js'
 
 export const createVolumeCreation = (deps: VolumeDeps) => ({
   createVolume: async <R>(caller: Caller, request: NewVolume, reply: (record: VolumeRecord) => R): Promise<R> => {
     allowMember(caller, 'volume:create')
     const { answer, hostId } = await deps.db.transaction(async (stores) => {
+      await holdSource(stores, request)
       const asked = request.volumeType === null ? undefined : await findTypeByNameOrId(stores, caller, request.volumeType)
       const { unsupported } = request
       if (unsupported !== null) throw new DomainError('notFound', `${unsupported.what} ${unsupported.id} could not be found.`)

@@ -7,7 +7,7 @@ import type { Metadata } from '../domain/metadata.js'
 import type { Snapshot } from '../domain/snapshot.js'
 import type { VolumeType } from '../domain/volume.js'
 import { ANY, type Stores } from '../ports/stores.js'
-import { findSnapshot, findVolume, GIB, invalidInput, invalidSnapshot, invalidVolume, keepVolume } from './volume-access.js'
+import { findSnapshot, findVolume, GIB, invalidInput, invalidSnapshot, invalidVolume } from './volume-access.js'
 
 export interface NewVolume {
   readonly name: string | null
@@ -51,6 +51,15 @@ const NOTHING: Inherited = {
   imageId: null,
 }
 
+/** First of all in the accepting transaction: the source's row is held until the commit, so that what is read of it stays true. */
+export async function holdSource(stores: Stores, request: NewVolume): Promise<void> {
+  const { snapshotId, sourceVolumeId, imageRef } = request
+  if (snapshotId !== null) await stores.snapshots.transition(snapshotId, ['available'], { status: 'available' })
+  else if (sourceVolumeId !== null)
+    for (const status of ['available', 'in-use'] as const) await stores.volumes.transition(sourceVolumeId, [status], { status })
+  else if (imageRef !== null) await stores.images.transition(imageIdOf(imageRef), ['active'], { status: 'active' })
+}
+
 export async function resolveSource(stores: Stores, caller: Caller, request: NewVolume): Promise<VolumeSource> {
   if (request.snapshotId !== null) return fromSnapshot(stores, await findSnapshot(stores, caller, request.snapshotId))
   if (request.sourceVolumeId !== null) return fromVolume(stores, caller, request.sourceVolumeId)
@@ -60,8 +69,8 @@ export async function resolveSource(stores: Stores, caller: Caller, request: New
 
 async function fromSnapshot(stores: Stores, snapshot: Snapshot): Promise<VolumeSource> {
   const layer = snapshot.layerId === null ? undefined : await stores.layers.find(ANY, snapshot.layerId)
-  const kept = layer !== undefined && (await stores.snapshots.transition(snapshot.id, ['available'], { status: 'available' }))
-  if (!kept) throw invalidSnapshot("Originating snapshot status must be one of 'available' values")
+  if (layer === undefined || snapshot.status !== 'available')
+    throw invalidSnapshot("Originating snapshot status must be one of 'available' values")
   const origin = snapshot.volumeId === null ? undefined : await stores.volumes.find(ANY, snapshot.volumeId)
   return {
     ...NOTHING,
@@ -86,7 +95,6 @@ async function fromVolume(stores: Stores, caller: Caller, id: string): Promise<V
   const disk = await stores.disks.find(ANY, volume.diskId)
   if (disk?.topLayerId == null || !['available', 'in-use'].includes(volume.status))
     throw invalidVolume("Originating source volume status must be one of 'available, in-use' values")
-  await keepVolume(stores, volume)
   return {
     ...NOTHING,
     kind: 'volume',
@@ -113,8 +121,7 @@ async function fromImage(stores: Stores, caller: Caller, request: NewVolume, ref
     return fromSnapshot(stores, snapshot)
   }
   const layer = image.layerId === null ? undefined : await stores.layers.find(ANY, image.layerId)
-  const kept = layer !== undefined && (await stores.images.transition(image.id, ['active'], { status: 'active' }))
-  if (!kept) throw invalidInput(`Image ${image.id} is not active.`)
+  if (layer === undefined || image.status !== 'active') throw invalidInput(`Image ${image.id} is not active.`)
   const needsGib = Math.ceil(Math.max(layer.virtualSize, image.virtualSize ?? 0, image.size ?? 0) / GIB)
   return {
     ...NOTHING,
@@ -131,12 +138,13 @@ async function fromImage(stores: Stores, caller: Caller, request: NewVolume, ref
   }
 }
 
+const imageIdOf = (reference: string): string => reference.split('/').at(-1) ?? ''
+
 /** By id, by the last part of a link, or by a name only one image has. */
 async function findImage(stores: Stores, caller: Caller, reference: string): Promise<Image> {
-  const id = reference.split('/').at(-1) ?? ''
   const find = (imageId: string) =>
     caller.isAdmin ? stores.images.find(ANY, imageId) : stores.images.findVisible(caller.projectId, imageId)
-  const byId = await find(id)
+  const byId = await find(imageIdOf(reference))
   if (byId !== undefined) return byId
   const named = await stores.images.listVisible(caller.projectId, { where: { name: { is: reference } }, limit: 2 })
   if (named.length > 1) throw new DomainError('busy', `Multiple matches found for '${reference}', use an ID to be more specific.`)

@@ -4,7 +4,7 @@ import type { Caller } from '../domain/caller.js'
 import { DomainError } from '../domain/errors.js'
 import type { Metadata } from '../domain/metadata.js'
 import type { VolumeType } from '../domain/volume.js'
-import { ANY, type Query, type Stores } from '../ports/stores.js'
+import { ANY, Duplicate, type Query, type Stores } from '../ports/stores.js'
 import { allowAdmin, DEFAULT_TYPE, type VolumeDeps } from './volume-access.js'
 
 export interface NewVolumeType {
@@ -43,7 +43,7 @@ export const createVolumeTypeService = (deps: Pick<VolumeDeps, 'db' | 'clock'>) 
         const name = checkName(request.name)
         await refuseTaken(stores, name)
         const id = randomUUID()
-        await stores.volumeTypes.insert({ ...request, name, id, createdAt: deps.clock.now() })
+        await unlessTaken(name, stores.volumeTypes.insert({ ...request, name, id, createdAt: deps.clock.now() }))
         return reply(await findType(stores, caller, id))
       }),
 
@@ -65,7 +65,7 @@ export const createVolumeTypeService = (deps: Pick<VolumeDeps, 'db' | 'clock'>) 
           description: patch.description === undefined ? type.description : patch.description,
           isPublic: patch.isPublic ?? type.isPublic,
         }
-        await stores.volumeTypes.update(id, changed)
+        await unlessTaken(name, stores.volumeTypes.update(id, changed))
         return reply({ ...type, ...changed })
       }),
 
@@ -129,8 +129,19 @@ const findByName = async (stores: Stores, name: string): Promise<VolumeType | un
   (await stores.volumeTypes.list(ANY, { where: { name: { is: name } }, limit: 1 }))[0]
 
 async function refuseTaken(stores: Stores, name: string): Promise<void> {
-  if ((await findByName(stores, name)) !== undefined) throw new DomainError('busy', `Volume Type ${name} already exists.`)
+  if ((await findByName(stores, name)) !== undefined) throw taken(name)
 }
+
+/** Another request may take the name between our look and our write; the database has the last word. */
+async function unlessTaken(name: string, write: Promise<void>): Promise<void> {
+  try {
+    await write
+  } catch (error) {
+    throw error instanceof Duplicate ? taken(name) : error
+  }
+}
+
+const taken = (name: string): DomainError => new DomainError('busy', `Volume Type ${name} already exists.`)
 
 function checkName(name: string): string {
   const stripped = name.trim()

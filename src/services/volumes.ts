@@ -8,7 +8,7 @@ import { DomainError } from '../domain/errors.js'
 import type { Metadata } from '../domain/metadata.js'
 import { deleteVolume } from '../domain/operations.js'
 import type { Snapshot } from '../domain/snapshot.js'
-import type { Volume, VolumeStatus } from '../domain/volume.js'
+import { VOLUME_STATUSES, type Volume, type VolumeStatus } from '../domain/volume.js'
 import { ANY, type EnqueueOptions, type Query, type Scope, type Stores } from '../ports/stores.js'
 import { enqueueSnapshotDeletion, isBeingDeleted } from './snapshot-deletion.js'
 import {
@@ -119,13 +119,11 @@ export const createVolumeService = (deps: VolumeDeps) => ({
 
   /** `force` ignores the status (not attachments or snapshots); `cascade` takes the snapshots along. */
   deleteVolume: async (caller: Caller, id: string, { force, cascade }: { force: boolean; cascade: boolean }): Promise<void> => {
-    const hostId = await deps.db.transaction(async (stores) => {
-      const volume = await findVolume(stores, caller, id)
-      if (force && !caller.isAdmin)
-        throw new DomainError('forbidden', "Policy doesn't allow volume_extension:volume_admin_actions:force_delete to be performed.")
-      allowMember(caller, 'volume:delete')
-      return remove(deps, stores, caller, volume, { force, cascade })
-    })
+    await findVolume(deps.db.read, caller, id)
+    if (force && !caller.isAdmin)
+      throw new DomainError('forbidden', "Policy doesn't allow volume_extension:volume_admin_actions:force_delete to be performed.")
+    allowMember(caller, 'volume:delete')
+    const hostId = await deps.db.transaction((stores) => remove(deps, stores, caller, id, { force, cascade }))
     deps.doorbell.ring(hostId)
   },
 })
@@ -145,23 +143,26 @@ function refuseMetadata(volume: Volume, doing: 'Updating' | 'Deleting'): void {
     throw invalidVolume(`${doing} volume metadata is not allowed for volumes in ${volume.status} status.`)
 }
 
+/**
+ * The row is taken before anything is read: whoever is just accepting a snapshot holds it, and what they commit must be
+ * seen here. What the reading forbids rolls the taking back.
+ */
 async function remove(
   deps: VolumeDeps,
   stores: Stores,
   caller: Caller,
-  volume: Volume,
+  id: string,
   { force, cascade }: { force: boolean; cascade: boolean },
 ): Promise<string> {
+  const from = force ? VOLUME_STATUSES : DELETABLE
+  const taken = await stores.volumes.transition(id, from, { status: 'deleting', updatedAt: deps.clock.now() })
+  const volume = await findVolume(stores, caller, id)
   const disk = await stores.disks.find(ANY, volume.diskId)
   if (disk === undefined) throw new DomainError('internal', `volume ${volume.id} has no disk`)
   const snapshots = await stores.snapshots.list(ANY, { where: { volumeId: { is: volume.id } } })
   const attached = (await stores.attachments.count(ANY, { volumeId: { is: volume.id } })) > 0
-  const from: readonly VolumeStatus[] = force ? [volume.status] : DELETABLE
-  const mayGo =
-    !attached &&
-    (cascade ? force || snapshots.every((s) => CASCADES.includes(s.status)) : snapshots.length === 0) &&
-    (await stores.volumes.transition(volume.id, from, { status: 'deleting', updatedAt: deps.clock.now() }))
-  if (!mayGo)
+  const unencumbered = cascade ? force || snapshots.every((s) => CASCADES.includes(s.status)) : snapshots.length === 0
+  if (!taken || attached || !unencumbered)
     throw invalidVolume(
       `Volume ${force ? '' : 'status must be available or error or error_restoring or error_extending or error_managing and'} must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.`,
       await heldBy(stores, `chain:${disk.id}`),

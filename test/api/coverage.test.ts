@@ -65,6 +65,7 @@ const STATELESS: ReadonlySet<string> = new Set([
   'volumeAction:os-reset_status',
   'volumeAction:os-force_delete',
   'snapshotAction:os-reset_status',
+  'deleteSnapshotMetadataItem',
   'snapshotAction:os-force_delete',
   'serverAction:os-resetState',
   'serverAction:os-getConsoleOutput',

@@ -15,7 +15,7 @@ const RULES: ListRules<Message> = {
   filters: {
     event_id: ['eventId', exact, 5],
     request_id: ['requestId', exact, 5],
-    resource_type: ['resourceType', (text) => ({ is: text.toLowerCase() }), 5],
+    resource_type: ['resourceType', (text) => ({ is: text.toUpperCase() }), 5],
     resource_uuid: ['resourceId', exact, 5],
     message_level: ['level', exact, 5],
   },

@@ -1,31 +1,7 @@
-import type { VolumeStatus } from '../../../src/domain/volume.js'
+import { VOLUME_STATUSES } from '../../../src/domain/volume.js'
 import { actions } from '../../contract.js'
 import { uploadView } from '../../views/volume.js'
 import { checkedKeys, isTrue, statusWord } from './wire-values.js'
-
-const STATUSES: readonly VolumeStatus[] = [
-  'creating',
-  'available',
-  'reserved',
-  'attaching',
-  'detaching',
-  'in-use',
-  'maintenance',
-  'deleting',
-  'awaiting-transfer',
-  'error',
-  'error_deleting',
-  'backing-up',
-  'restoring-backup',
-  'error_backing-up',
-  'error_restoring',
-  'error_extending',
-  'downloading',
-  'uploading',
-  'retyping',
-  'extending',
-  'reverting',
-]
 
 export const volumeAction = actions<'volumeAction'>({
   'os-extend': async ({ path, input, caller, version, services, reply }) => {
@@ -34,7 +10,7 @@ export const volumeAction = actions<'volumeAction'>({
   },
   // The attach and migration statuses follow from the attachments there are: they cannot be declared.
   'os-reset_status': async ({ path, input, caller, services, reply }) => {
-    const status = input.status == null ? null : statusWord(input.status, STATUSES, 'Volume')
+    const status = input.status == null ? null : statusWord(input.status, VOLUME_STATUSES, 'Volume')
     await services.volume.resetVolumeStatus(caller, path.volume_id, status)
     return reply(202)
   },

@@ -51,7 +51,7 @@ describe('messages', () => {
         id,
         projectId: api.projectId(role),
         requestId: 'req-1',
-        resourceType: 'volume',
+        resourceType: 'VOLUME',
         resourceId: randomUUID(),
         eventId: 'VOLUME_VOLUME_001_002',
         level: 'ERROR',
@@ -79,6 +79,7 @@ describe('messages', () => {
       resource_type: 'VOLUME',
     })
     expect((await as('member').get(`${V3}/messages/${id}`).expect(200)).body.message.links).toHaveLength(2)
+    expect((await as('member').get(`${V3}/messages?resource_type=volume`)).body.messages).toHaveLength(1)
     expect((await as('member').get(`${V3}/messages?resource_type=SNAPSHOT`)).body.messages).toEqual([])
     await as('member').get(`${V3}/messages?marker=nope`).expect(404)
     await as('member').get(`${V3}/messages?limit=x`).expect(400)
