@@ -52,7 +52,7 @@ export function serverChangedView({ server }: ServerRecord, { caller, version, h
 }
 
 export function serverView(record: ServerRecord, viewer: Viewer): ServerBody {
-  const { server, attachments } = record
+  const { server, attachments, hostStatus } = record
   const { caller, version } = viewer
   return {
     ...serverChangedView(record, viewer),
@@ -70,6 +70,7 @@ export function serverView(record: ServerRecord, viewer: Viewer): ServerBody {
       ...(version.atLeast(3) ? { delete_on_termination: deleteOnTermination } : {}),
     })),
     ...(caller.isAdmin ? forAdmins(server, version) : {}),
+    ...(hostStatus !== null && version.atLeast(16) ? { host_status: hostStatus } : {}),
   }
 }
 
@@ -80,7 +81,6 @@ const forAdmins = (server: Server, version: Version) => ({
   ...(version.atLeast(3)
     ? {
         'OS-EXT-SRV-ATTR:reservation_id': server.reservationId,
-        'OS-EXT-SRV-ATTR:launch_index': 0,
         'OS-EXT-SRV-ATTR:hostname': hostnameOf(server.name),
         'OS-EXT-SRV-ATTR:kernel_id': server.kernelLayerId === null ? '' : (server.imageProperties['kernel_id'] ?? ''),
         'OS-EXT-SRV-ATTR:ramdisk_id': server.ramdiskLayerId === null ? '' : (server.imageProperties['ramdisk_id'] ?? ''),
@@ -88,7 +88,6 @@ const forAdmins = (server: Server, version: Version) => ({
         'OS-EXT-SRV-ATTR:user_data': server.userData,
       }
     : {}),
-  ...(version.atLeast(16) ? { host_status: 'UP' } : {}),
 })
 
 /** The name as a host may bear it. */

@@ -9,6 +9,7 @@ import { createFlavorService, type FlavorService } from './flavors.js'
 import { createInstanceActionService, type InstanceActionService } from './instance-actions.js'
 import { createServerActionService, type ServerActionService } from './server-actions.js'
 import { type CreateServerSettings, createServerCreateService, type ServerCreateService } from './server-create.js'
+import { createServerTagService, type ServerTagService } from './server-tags.js'
 import { createServerService, type ServerService } from './servers.js'
 import type { ComputeDeps } from './servers-common.js'
 
@@ -21,6 +22,7 @@ export interface ComputeServices {
   readonly console: ConsoleService
   readonly instanceActions: InstanceActionService
   readonly flavors: FlavorService
+  readonly tags: ServerTagService
   readonly limits: ComputeLimitsService
   readonly images: ComputeImageService
   readonly zones: ComputeZoneService
@@ -35,6 +37,7 @@ export const createComputeServices = (deps: ComputeDeps & { settings: CreateServ
   console: createConsoleService(deps),
   instanceActions: createInstanceActionService(deps),
   flavors: createFlavorService(deps),
+  tags: createServerTagService(deps),
   limits: createComputeLimitsService(deps),
   images: createComputeImageService(deps),
   zones: createComputeZoneService(deps),

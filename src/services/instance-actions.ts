@@ -20,12 +20,15 @@ export function createInstanceActionService({ db }: Pick<ComputeDeps, 'db'>) {
     async list(
       caller: Caller,
       serverId: string,
-      options: { deletedToo: boolean; limit?: number; marker?: string },
+      options: { deletedToo: boolean; limit?: number; marker?: string; changesSince?: number },
     ): Promise<InstanceAction[]> {
       await requireTrace(caller, serverId, options.deletedToo)
       const after = options.marker === undefined ? undefined : await this.idOf(caller, serverId, options.marker)
       return db.read.instanceActions.list(scopeOf(caller), {
-        where: { serverId: { is: serverId } },
+        where: {
+          serverId: { is: serverId },
+          ...(options.changesSince === undefined ? {} : { updatedAt: { atLeast: options.changesSince } }),
+        },
         ...(options.limit === undefined ? {} : { limit: options.limit }),
         ...(after === undefined ? {} : { after }),
       })

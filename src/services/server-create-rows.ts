@@ -14,10 +14,11 @@ import type { Micros } from '../domain/time.js'
 import type { Volume } from '../domain/volume.js'
 import { ANY, type Stores } from '../ports/stores.js'
 import { deviceAt } from './attachments-devices.js'
+import { plannedLayer } from './planned-layers.js'
 import { takeVolumeQuota } from './quota.js'
 import { type DevicePlan, isExisting, type NewVolume, requireAvailable } from './server-create-devices.js'
 import { enqueueOptions, recordAction } from './servers-common.js'
-import { GIB, plannedLayer } from './volume-access.js'
+import { GIB } from './volume-access.js'
 import { requireDefaultType } from './volume-types.js'
 
 export interface Site {

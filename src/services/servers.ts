@@ -1,6 +1,7 @@
 /** Servers as records: list, show, rename, delete, metadata. What makes a guest do something is in server-actions.ts. */
 import type { Caller } from '../domain/caller.js'
 import { DomainError } from '../domain/errors.js'
+import type { Host } from '../domain/host.js'
 import type { Metadata } from '../domain/metadata.js'
 import { deleteServer } from '../domain/operations.js'
 import type { Server } from '../domain/server.js'
@@ -27,6 +28,8 @@ import { listServers, type ServerList } from './servers-list.js'
 export interface ServerRecord {
   readonly server: Server
   readonly attachments: readonly Attachment[]
+  /** For admins; null for others. */
+  readonly hostStatus: 'UP' | 'DOWN' | 'UNKNOWN' | null
 }
 
 export interface ServerUpdate {
@@ -70,15 +73,18 @@ export function createServerService(deps: ComputeDeps) {
       const servers = await listServers(deps, caller, query)
       if (servers.length === 0) return []
       const attachments = await db.read.attachments.list(ANY, { where: { serverId: { in: servers.map((server) => server.id) } } })
+      const hosts = caller.isAdmin ? await db.read.hosts.list(ANY) : []
       return servers.map((server) => ({
         server,
+        hostStatus: hostStatus(caller, hosts, server),
         attachments: attachments.filter((attachment) => attachment.serverId === server.id).reverse(),
       }))
     },
 
     async show(caller: Caller, id: string): Promise<ServerRecord> {
       const server = await requireServer(db.read, caller, id)
-      return { server, attachments: await attachmentsOf(db.read, id) }
+      const hosts = caller.isAdmin ? await db.read.hosts.list(ANY, { where: { id: { is: server.hostId } } }) : []
+      return { server, attachments: await attachmentsOf(db.read, id), hostStatus: hostStatus(caller, hosts, server) }
     },
 
     async update<R>(caller: Caller, id: string, change: ServerUpdate, reply: (record: ServerRecord) => R): Promise<R> {
@@ -88,7 +94,7 @@ export function createServerService(deps: ComputeDeps) {
         const patch = { ...change, updatedAt: clock.now() }
         await stores.servers.update(id, patch)
         await recordEvent(stores, caller, server, 'server.update', patch.updatedAt)
-        return reply({ server: { ...server, ...patch }, attachments: await attachmentsOf(stores, id) })
+        return reply({ server: { ...server, ...patch }, attachments: await attachmentsOf(stores, id), hostStatus: null })
       })
     },
 
@@ -130,6 +136,13 @@ export function createServerService(deps: ComputeDeps) {
         reply,
       ),
   }
+}
+
+function hostStatus(caller: Caller, hosts: readonly Host[], server: Server): ServerRecord['hostStatus'] {
+  if (!caller.isAdmin) return null
+  const host = hosts.find((one) => one.id === server.hostId)
+  if (host === undefined) return 'UNKNOWN'
+  return host.state === 'up' ? 'UP' : 'DOWN'
 }
 
 async function startDeletion(stores: Stores, caller: Caller, server: Server, now: number): Promise<void> {

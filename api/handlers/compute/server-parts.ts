@@ -1,17 +1,11 @@
-import { DomainError } from '../../../src/domain/errors.js'
 import type { Handler } from '../../contract.js'
 import { nextLink } from '../../views/compute-links.js'
 import { instanceActionDetail, instanceActionView, volumeAttachmentView } from '../../views/compute-parts.js'
-import { limitOf } from './wire.js'
+import { limitOf, momentOf } from './wire.js'
 
 export const listServerAddresses: Handler<'listServerAddresses'> = async ({ path, caller, services, reply }) => {
   await services.compute.servers.show(caller, path.server_id)
   return reply(200, { addresses: {} })
-}
-
-export const showServerAddresses: Handler<'showServerAddresses'> = async ({ path, caller, services }) => {
-  await services.compute.servers.show(caller, path.server_id)
-  throw new DomainError('notFound', `Network ${path.network} not found`)
 }
 
 export const listServerVolumes: Handler<'listServerVolumes'> = async ({ path, query, caller, services, reply }) => {
@@ -44,6 +38,7 @@ export const listInstanceActions: Handler<'listInstanceActions'> = async ({ path
     deletedToo: version.atLeast(21),
     ...(limit === undefined ? {} : { limit }),
     ...(paged && query.marker !== undefined ? { marker: query.marker } : {}),
+    ...(paged && query['changes-since'] !== undefined ? { changesSince: momentOf(query['changes-since'], 'changes-since') } : {}),
   })
   const pages = actions.map((action) => ({ id: action.requestId }))
   const links = limit === undefined ? undefined : nextLink(here, pages, limit)
