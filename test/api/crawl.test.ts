@@ -107,7 +107,7 @@ describe('with a body of the wrong shape', () => {
       const answer = await call('admin', endpoint, path, latest(endpoint.service)).set('Content-Type', type(endpoint)).send(body)
       expectFault(endpoint, answer)
     }
-    const large = await call('admin', endpoint, path)
+    const large = await call('admin', endpoint, path, latest(endpoint.service))
       .set('Content-Type', type(endpoint))
       .send(`{"${key}":"${'x'.repeat(300_000)}"}`)
     expect(large.status).toBe(413)

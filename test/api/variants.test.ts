@@ -81,24 +81,29 @@ describe('an operation at a microversion', () => {
 })
 
 describe('the contract', () => {
-  it('compiles for every operation, action and status at the first and the last version', async () => {
-    const document = loadDocument()
-    const variants = createVariants()
-    const backend = await createBackend({ document, variants, authenticate: {}, run: async () => ({}) as never })
-    const broken: string[] = []
-    for (const each of endpointsOf(document)) {
-      const range = RANGES[each.service] ?? { major: 0, min: 0, max: 0 }
-      for (const minor of [range.min, range.max])
-        for (const body of [{}, ...Object.keys(actionsOf(each) ?? {}).map((action) => ({ [action]: {} }))]) {
-          const variant = variants.of(each, makeVersion(range.major, minor), body)
-          try {
-            for (const status of Object.keys(each.operation.responses)) backend.check(variant, Number(status), {})
-            backend.compile(variant)
-          } catch (error) {
-            broken.push(`${variant.id} ${String(error)}`)
+  it.each(['identity', 'compute', 'volume', 'image', 'strata'])(
+    'compiles for every operation, action and status of %s at the first and the last version',
+    { timeout: 120_000 },
+    async (service) => {
+      const document = loadDocument()
+      const variants = createVariants()
+      const backend = await createBackend({ document, variants, authenticate: {}, run: async () => ({}) as never })
+      const broken: string[] = []
+      for (const each of endpointsOf(document).filter((endpoint) => endpoint.service === service)) {
+        const range = RANGES[each.service] ?? { major: 0, min: 0, max: 0 }
+        for (const minor of [range.min, range.max])
+          for (const body of [{}, ...Object.keys(actionsOf(each) ?? {}).map((action) => ({ [action]: {} }))]) {
+            const variant = variants.of(each, makeVersion(range.major, minor), body)
+            try {
+              // All actions of an endpoint share its answers.
+              if (!variant.action) for (const status of Object.keys(each.operation.responses)) backend.check(variant, Number(status), {})
+              backend.compile(variant)
+            } catch (error) {
+              broken.push(`${variant.id} ${String(error)}`)
+            }
           }
-        }
-    }
-    expect(broken).toEqual([])
-  })
+      }
+      expect(broken).toEqual([])
+    },
+  )
 })
