@@ -1,6 +1,6 @@
 /** Images: Glance's rules of who sees what, as SQL. A deleted image is seen by nobody here. */
 import type { Image } from '../../src/domain/image.js'
-import type { ImageStore } from '../../src/ports/stores.js'
+import { ANY, type ImageStore } from '../../src/ports/stores.js'
 import type { Session } from '../session.js'
 import { createGuarded, findRow, listRows } from './records.js'
 import { images } from './tables.js'
@@ -16,12 +16,12 @@ export function createImageStore(session: Session): ImageStore {
     ...createGuarded(session, images, 'status'),
     findVisible: async (projectId, id) => await findRow(session, images, [visible(projectId), NOT_DELETED], id),
     async listVisible(projectId, query) {
-      const more: Clause[] = [listed(projectId, query)]
+      const more: Clause[] = [projectId === ANY ? ofAnyProject(query) : listed(projectId, query)]
       if (query.where?.status === undefined) more.push(NOT_DELETED)
       if (query.where?.hidden === undefined) more.push({ text: '`hidden` = 0', bindings: [] })
       if (query.properties !== undefined) more.push(pairs('`properties`', query.properties))
       for (const tag of query.tags ?? []) more.push(tagged(tag))
-      return await listRows<Image>(session, images, [visible(projectId)], query, more)
+      return await listRows<Image>(session, images, projectId === ANY ? [] : [visible(projectId)], query, more)
     },
   }
 }
@@ -54,6 +54,10 @@ function listed(projectId: string, { visibility, memberStatus = 'accepted' }: Li
       return either([own, isOpen('public'), shared])
   }
 }
+
+/** What an admin sees: every project's, whoever they are shared with. */
+const ofAnyProject = ({ visibility }: ListQuery): Clause =>
+  visibility === undefined || visibility === 'all' ? all([]) : { text: '`visibility` = ?', bindings: [visibility] }
 
 const either = (clauses: readonly Clause[]): Clause => ({
   text: `(${clauses.map((c) => `(${c.text})`).join(' OR ')})`,

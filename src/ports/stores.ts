@@ -218,7 +218,7 @@ export interface ImageStore extends Guarded<Image, ImageStatus> {
   findVisible(projectId: string, id: string): Promise<Image | undefined>
   /** Listing by Glance's rules: own + public + shared-and-accepted (or as `memberStatus` asks); community and hidden only if asked. */
   listVisible(
-    projectId: string,
+    projectId: string | typeof ANY,
     query: Query<Image> & {
       visibility?: Image['visibility'] | 'all'
       memberStatus?: ImageMember['status'] | 'all'

@@ -159,7 +159,7 @@ function newImage(caller: Caller, attributes: Readonly<Record<string, unknown>>,
 
 async function listFor(stores: Stores, caller: Caller, query: ImageList, limit: number): Promise<Image[]> {
   const status = query.where.status ?? { not: 'deleted' as const }
-  return await stores.images.listVisible(caller.projectId, {
+  return await stores.images.listVisible(caller.isAdmin ? ANY : caller.projectId, {
     where: { ...query.where, status },
     sort: query.sort,
     limit,

@@ -105,6 +105,8 @@ describe('listing images', () => {
     expect(names(await list('?who=member&visibility=private', 'foreign'))).toEqual([])
     expect(names(await list('?who=member&visibility=public'))).toEqual(['v-public'])
     expect(names(await list('?who=member&sort=name:asc'))).toEqual(['v-community', 'v-private', 'v-public'])
+    expect(names(await list('?who=member&sort=name:asc', 'admin'))).toEqual(['v-community', 'v-private', 'v-public'])
+    expect(names(await list('?who=member&visibility=private', 'admin'))).toEqual(['v-private'])
   })
 })
 
