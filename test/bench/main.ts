@@ -36,17 +36,20 @@ async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Pr
   await tenant.attach(server, volume)
   const raw = await startRawQemu(GIB)
   const floor: number[] = []
-  const taken: { id: string; available: number }[] = []
+  const samples: number[] = []
+  const removals: number[] = []
+  const taken: string[] = []
   // Turn and turn about, so that both see the same machine. Depth stays low on both sides.
   for (let index = 0; index < n(30); index++) {
     floor.push(await timed(() => raw.snapshot()))
     const one = await tenant.snapshot(volume)
-    if (index > 1) taken.push(one)
-    if (index % 8 === 7) for (const old of taken.splice(0)) samples.push(old.available), removals.push(await tenant.deleteSnapshot(old.id))
+    samples.push(one.available)
+    taken.push(one.id)
+    if (taken.length === 8) await forget()
   }
+  await forget()
   await raw.stop()
-  for (const one of taken) samples.push(one.available), removals.push(await tenant.deleteSnapshot(one.id))
-  const rows = [
+  return [
     row(`POST snapshot of an attached volume to available, ${engine}`, samples, {
       floor: median(floor),
       budget,
@@ -54,12 +57,11 @@ async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Pr
     }),
     row(`DELETE snapshot to 404, online, ${engine}`, removals, { budget: '< 10 ms' }),
   ]
-  samples.length = 0
-  removals.length = 0
-  return rows
+
+  async function forget(): Promise<void> {
+    for (const id of taken.splice(0)) removals.push(await tenant.deleteSnapshot(id))
+  }
 }
-const samples: number[] = []
-const removals: number[] = []
 
 async function offlineSnapshots(tenant: Tenant, engine: string): Promise<Row[]> {
   const volume = await tenant.createVolume({ size: 1 })

@@ -92,9 +92,9 @@ export async function startRawQemu(sizeBytes: number, fill?: (path: string) => P
     },
     async stop() {
       const gone = new Promise((resolve) => child.once('exit', resolve))
+      wire.destroy()
       child.kill('SIGKILL')
       await gone
-      wire.destroy()
       await rm(dir, { recursive: true, force: true })
     },
   }
