@@ -30,7 +30,7 @@ export interface NewVolume {
   readonly imageMetadata: Metadata | null
 }
 
-export interface PlannedVolume {
+interface PlannedVolume {
   readonly use: Volume | NewVolume
   readonly bootIndex: number | null
   readonly deleteOnTermination: boolean

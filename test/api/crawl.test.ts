@@ -29,9 +29,10 @@ const fill = (path: string, id: string, role: 'member' | 'admin' = 'member'): st
     name === 'project_id' && path.startsWith('/volume') ? api.projectId(role) : encodeURIComponent(id),
   )
 
-function latest(service: string): Record<string, string> {
+/** The last version at which the operation exists. */
+function latest({ service, operation }: Endpoint): Record<string, string> {
   const range = RANGES[service as keyof typeof RANGES]
-  return range ? { [OWN_TYPE[service as 'volume']]: `${range.type} ${versionText(range, 'max')}` } : {}
+  return range ? { [OWN_TYPE[service as 'volume']]: `${range.type} ${operation['x-max-version'] ?? versionText(range, 'max')}` } : {}
 }
 
 const call = (role: 'member' | 'admin' | null, endpoint: Endpoint, path: string, headers: Record<string, string> = {}) =>
@@ -71,7 +72,7 @@ describe('with an id nobody has', () => {
   it.each(named(withIds))('%s is not found, whatever the id looks like', async (_title, endpoint) => {
     for (const id of ids) {
       const path = fill(endpoint.path, id, 'admin')
-      const answer = await call('admin', endpoint, path, latest(endpoint.service))
+      const answer = await call('admin', endpoint, path, latest(endpoint))
       expectFault(endpoint, answer)
       expect([400, 403, 404], `${path} -> ${answer.status} ${answer.text}`).toContain(answer.status)
       if (id === UNKNOWN && endpoint.method === 'get') expect(answer.status, `${path} ${answer.text}`).toBe(404)
@@ -104,10 +105,10 @@ describe('with a body of the wrong shape', () => {
       '{"__proto__":{"a":1}}',
     ]
     for (const body of bodies) {
-      const answer = await call('admin', endpoint, path, latest(endpoint.service)).set('Content-Type', type(endpoint)).send(body)
+      const answer = await call('admin', endpoint, path, latest(endpoint)).set('Content-Type', type(endpoint)).send(body)
       expectFault(endpoint, answer)
     }
-    const large = await call('admin', endpoint, path, latest(endpoint.service))
+    const large = await call('admin', endpoint, path, latest(endpoint))
       .set('Content-Type', type(endpoint))
       .send(`{"${key}":"${'x'.repeat(300_000)}"}`)
     expect(large.status).toBe(413)
@@ -121,7 +122,7 @@ describe('with names that are code somewhere', () => {
     const schema = jsonSchema(endpoint.operation.requestBody?.content)
     const [key = 'x'] = Object.keys((schema?.['properties'] ?? {}) as object)
     for (const name of names) {
-      const answer = await call('member', endpoint, fill(endpoint.path, UNKNOWN), latest(endpoint.service))
+      const answer = await call('member', endpoint, fill(endpoint.path, UNKNOWN), latest(endpoint))
         .set('Content-Type', 'application/json')
         .send(JSON.stringify({ [key]: { name, description: name, [name]: name } }))
       expect(answer.status, `${endpoint.path} ${answer.text}`).toBeLessThan(500)

@@ -14,7 +14,7 @@ import { HOST_ID, openApi, type Role, type TestApi } from '../../support/api.js'
 
 export const GIB = 2 ** 30
 
-export interface Answer {
+interface Answer {
   readonly status: number
   // biome-ignore lint/suspicious/noExplicitAny: bodies are what the tests look into
   readonly body: any
@@ -72,7 +72,7 @@ export function useRig(): Rig {
 }
 
 /** A sealed layer of an image, or the top of a disk. */
-export async function aLayer(
+async function aLayer(
   rig: Rig,
   patch: { origin?: 'disk' | 'image'; state?: 'top' | 'sealed'; virtualSize?: number } = {},
 ): Promise<string> {
@@ -217,7 +217,7 @@ export async function settle(
   })
 }
 
-export async function jobsOf(db: Database, operation: string): Promise<Job[]> {
+async function jobsOf(db: Database, operation: string): Promise<Job[]> {
   return db.read.jobs.list(ANY, { where: { operation: { is: operation } } })
 }
 
