@@ -28,7 +28,7 @@ import {
   requireWriter,
 } from './servers-common.js'
 import { quiesceOf } from './snapshots.js'
-import { plannedLayer } from './volume-access.js'
+import { plannedLayer } from './planned-layers.js'
 
 export interface CreateImageRequest {
   readonly name: string
