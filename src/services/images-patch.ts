@@ -115,7 +115,7 @@ const ATTRIBUTES: Readonly<Record<string, (draft: Draft, value: unknown, caller:
 
 export const isAttribute = (name: string): boolean => Object.hasOwn(ATTRIBUTES, name)
 
-export function tagList(value: unknown): string[] {
+function tagList(value: unknown): string[] {
   if (!Array.isArray(value)) throw mismatch(value, 'tags', 'array')
   const tags = value.map((tag) => {
     if (typeof tag !== 'string') throw mismatch(tag, 'tags', 'string')
