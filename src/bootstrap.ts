@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Caller } from './domain/caller.js'
 import type { Clock } from './ports/clock.js'
 import { ANY, type Database, type Stores } from './ports/stores.js'
-import type { IdentityService } from './services/identity.js'
+import type { IdentityService } from './services/identity/identity.js'
 
 export async function ensureHost(
   db: Database,

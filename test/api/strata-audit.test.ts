@@ -6,7 +6,7 @@ import { fileNode, formatNode } from '../../src/domain/names.js'
 import type { SeenStorage } from '../../src/ports/auditor.js'
 import type { Hypervisor } from '../../src/ports/hypervisor.js'
 import { createLayerFiles } from '../../src/qemu/layer-files.js'
-import { compare } from '../../src/services/storage-audit.js'
+import { compare } from '../../src/services/strata/storage-audit.js'
 import { createStorageAuditor } from '../../src/worker/auditor.js'
 import { covers, openApi } from '../support/api.js'
 

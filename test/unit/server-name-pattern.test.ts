@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { compilePattern, isPlain } from '../../src/services/servers-pattern.js'
+import { compilePattern, isPlain } from '../../src/services/compute/name-pattern.js'
 
 describe('the name filter of servers', () => {
   it('matches what a regular expression engine matches', () => {

@@ -1,4 +1,4 @@
-import { MAX_METADATA_ITEMS } from '../../../src/services/servers-common.js'
+import { MAX_METADATA_ITEMS } from '../../../src/services/compute/servers-common.js'
 import type { Handler } from '../../contract.js'
 
 /** What this cloud has no kind of is limited to none. */

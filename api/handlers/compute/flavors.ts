@@ -1,9 +1,9 @@
 import { DomainError } from '../../../src/domain/errors.js'
-import type { FlavorList, FlavorSortKey } from '../../../src/services/flavors.js'
+import type { FlavorList, FlavorSortKey } from '../../../src/services/compute/flavors.js'
 import type { Handler, Here } from '../../contract.js'
 import { pythonRepr } from '../../faults/schema-words.js'
-import { nextLink } from '../../views/compute-links.js'
-import { flavorSummary, flavorView } from '../../views/compute-parts.js'
+import { nextLink } from '../../views/compute/links.js'
+import { flavorSummary, flavorView } from '../../views/compute/parts.js'
 import { flagOf, limitOf, queryFlag } from './wire.js'
 
 export const listFlavors: Handler<'listFlavors'> = async ({ here, caller, version, services, reply }) => {

@@ -1,10 +1,10 @@
 import { DomainError } from '../../../src/domain/errors.js'
 import type { Image } from '../../../src/domain/image.js'
-import { asNova } from '../../../src/services/compute-images.js'
-import type { ImageList } from '../../../src/services/images.js'
+import { asNova } from '../../../src/services/compute/images.js'
+import type { ImageList } from '../../../src/services/image/images.js'
 import type { Handler, Here } from '../../contract.js'
-import { computeImageSummary, computeImageView, IMAGE_WORDS } from '../../views/compute-image.js'
-import { nextLink } from '../../views/compute-links.js'
+import { computeImageSummary, computeImageView, IMAGE_WORDS } from '../../views/compute/image.js'
+import { nextLink } from '../../views/compute/links.js'
 import { limitOf, momentOf, requireMetadataKeys } from './wire.js'
 
 export const listComputeImages: Handler<'listComputeImages'> = async ({ here, caller, services, reply }) => {

@@ -1,6 +1,6 @@
 import type { Handler } from '../../contract.js'
-import { nextLink } from '../../views/compute-links.js'
-import { instanceActionDetail, instanceActionView, volumeAttachmentView } from '../../views/compute-parts.js'
+import { nextLink } from '../../views/compute/links.js'
+import { instanceActionDetail, instanceActionView, volumeAttachmentView } from '../../views/compute/parts.js'
 import { limitOf, momentOf } from './wire.js'
 
 export const listServerAddresses: Handler<'listServerAddresses'> = async ({ path, caller, services, reply }) => {

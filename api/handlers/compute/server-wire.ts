@@ -1,8 +1,8 @@
 /** The body of a server's creation, with its two generations of block device mappings, turned into what the service takes. */
 import { randomBytes } from 'node:crypto'
 import { DomainError } from '../../../src/domain/errors.js'
-import type { NewServer } from '../../../src/services/server-create.js'
-import { type BlockDevice, localRootOf } from '../../../src/services/server-create-devices.js'
+import type { NewServer } from '../../../src/services/compute/server-create.js'
+import { type BlockDevice, localRootOf } from '../../../src/services/compute/server-create-devices.js'
 import type { Body, Version } from '../../contract.js'
 import { flagOf, requireMetadataKeys } from './wire.js'
 

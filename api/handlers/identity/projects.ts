@@ -1,8 +1,8 @@
 /** Domains (there is one) and projects. */
 import { DomainError } from '../../../src/domain/errors.js'
-import { DEFAULT_DOMAIN } from '../../../src/services/identity-names.js'
+import { DEFAULT_DOMAIN } from '../../../src/services/identity/names.js'
 import type { Handler } from '../../contract.js'
-import { domainView, listLinks, projectView } from '../../views/identity.js'
+import { domainView, listLinks, projectView } from '../../views/identity/identity.js'
 
 export const listDomains: Handler<'listDomains'> = async ({ query, here, reply }) => {
   const named = query.name === undefined || query.name === DEFAULT_DOMAIN.name

@@ -1,6 +1,6 @@
 /** Roles and who has them. */
 import type { Handler } from '../../contract.js'
-import { listLinks, roleView } from '../../views/identity.js'
+import { listLinks, roleView } from '../../views/identity/identity.js'
 
 export const listRoles: Handler<'listRoles'> = async ({ caller, query, services, here, reply }) => {
   const roles = await services.identity.listRoles(caller, { name: query.name })

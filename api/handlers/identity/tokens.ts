@@ -1,8 +1,8 @@
 /** /v3/auth: tokens, the catalog, and where one may go. */
 import { DomainError } from '../../../src/domain/errors.js'
-import type { TokenRequest } from '../../../src/services/identity.js'
+import type { TokenRequest } from '../../../src/services/identity/identity.js'
 import type { Body, Handler } from '../../contract.js'
-import { listLinks, projectView, tokenView } from '../../views/identity.js'
+import { listLinks, projectView, tokenView } from '../../views/identity/identity.js'
 
 export const createToken: Handler<'createToken'> = async ({ body, services, here, address, reply }) => {
   const catalog = !here.search.has('nocatalog')

@@ -1,6 +1,6 @@
 /** Users. */
 import type { Handler } from '../../contract.js'
-import { listLinks, projectView, userView } from '../../views/identity.js'
+import { listLinks, projectView, userView } from '../../views/identity/identity.js'
 import { flag, inDefaultDomain } from './projects.js'
 
 export const listUsers: Handler<'listUsers'> = async ({ caller, query, services, here, reply }) => {

@@ -1,5 +1,5 @@
 import type { Handler } from '../../contract.js'
-import { imageView } from '../../views/image.js'
+import { imageView } from '../../views/image/image.js'
 import { listOf, pageLinks } from './list-query.js'
 import { changesOf } from './patch.js'
 

@@ -2,7 +2,7 @@
 import { DomainError } from '../../../src/domain/errors.js'
 import type { Image } from '../../../src/domain/image.js'
 import type { Condition } from '../../../src/ports/stores.js'
-import type { ImageList } from '../../../src/services/images.js'
+import type { ImageList } from '../../../src/services/image/images.js'
 
 const DEFAULT_LIMIT = 25
 const MAX_LIMIT = 1000

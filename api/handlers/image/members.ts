@@ -1,5 +1,5 @@
 import type { Handler } from '../../contract.js'
-import { memberView } from '../../views/image.js'
+import { memberView } from '../../views/image/image.js'
 
 export const listImageMembers: Handler<'listImageMembers'> = async ({ path, caller, services, reply }) => {
   const members = await services.image.listMembers(caller, path.image_id)

@@ -1,6 +1,6 @@
 /** Both media types of an image patch become the same list of changes. */
 import { DomainError } from '../../../src/domain/errors.js'
-import type { ImageChange } from '../../../src/services/images-patch.js'
+import type { ImageChange } from '../../../src/services/image/patch.js'
 
 const OPS = ['add', 'replace', 'remove'] as const
 type Op = (typeof OPS)[number]

@@ -1,5 +1,5 @@
 import type { Handler } from '../../contract.js'
-import { imageSchema, imagesSchema, memberSchema, membersSchema } from '../../views/image-schemas.js'
+import { imageSchema, imagesSchema, memberSchema, membersSchema } from '../../views/image/schemas.js'
 
 export const showImageSchema: Handler<'showImageSchema'> = async ({ reply }) => reply(200, imageSchema())
 export const showImagesSchema: Handler<'showImagesSchema'> = async ({ reply }) => reply(200, imagesSchema())

@@ -1,6 +1,6 @@
 /** Hosts, and the bell. */
 import type { Handler } from '../../contract.js'
-import { hostView } from '../../views/strata.js'
+import { hostView } from '../../views/strata/strata.js'
 
 export const listHosts: Handler<'listHosts'> = async ({ caller, services, reply }) =>
   reply(200, { hosts: (await services.hosts.listHosts(caller)).map(hostView) })

@@ -1,6 +1,6 @@
 /** Jobs: seen, explained, cancelled, tried again. */
 import type { Handler } from '../../contract.js'
-import { explanationView, jobView, stepView } from '../../views/strata.js'
+import { explanationView, jobView, stepView } from '../../views/strata/strata.js'
 
 const PAGE = 100
 

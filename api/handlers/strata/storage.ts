@@ -1,6 +1,6 @@
 /** Snapshots and servers as storage: what a promise is worth, and whether all accounts of it agree. */
 import type { Handler } from '../../contract.js'
-import { auditView, snapshotReportView } from '../../views/strata.js'
+import { auditView, snapshotReportView } from '../../views/strata/strata.js'
 
 export const showSnapshotReport: Handler<'showSnapshotReport'> = async ({ caller, path, services, reply }) =>
   reply(200, { snapshot: snapshotReportView(await services.snapshotReports.reportSnapshot(caller, path.snapshot_id)) })

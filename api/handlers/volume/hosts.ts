@@ -1,5 +1,5 @@
 import type { Handler } from '../../contract.js'
-import { volumePoolView, volumeServiceView } from '../../views/volume-host.js'
+import { volumePoolView, volumeServiceView } from '../../views/volume/host.js'
 import { isTrue } from './wire-values.js'
 
 export const listVolumeServices: Handler<'listVolumeServices'> = async ({ query, caller, services, reply }) => {

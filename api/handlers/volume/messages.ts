@@ -1,6 +1,6 @@
 import type { Message } from '../../../src/domain/ledger.js'
 import type { Handler } from '../../contract.js'
-import { volumeMessageView } from '../../views/volume-host.js'
+import { volumeMessageView } from '../../views/volume/host.js'
 import { exact, type ListRules, listOptions, nextLinks } from './list-query.js'
 
 const RULES: ListRules<Message> = {

@@ -1,7 +1,7 @@
 import { DomainError } from '../../../src/domain/errors.js'
 import type { Handler } from '../../contract.js'
 import { pythonRepr } from '../../faults/schema-words.js'
-import { limitsView, quotaSetView, quotaUsageView } from '../../views/volume-quota.js'
+import { limitsView, quotaSetView, quotaUsageView } from '../../views/volume/quota.js'
 import { isTrue } from './wire-values.js'
 
 export const showVolumeQuotas: Handler<'showVolumeQuotas'> = async ({ path, query, caller, services, reply }) => {

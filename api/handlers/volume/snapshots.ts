@@ -1,7 +1,7 @@
 import { DomainError } from '../../../src/domain/errors.js'
 import type { Snapshot, SnapshotStatus } from '../../../src/domain/snapshot.js'
 import { actions, type Context, type Handler } from '../../contract.js'
-import { acceptedSnapshotView, snapshotView } from '../../views/volume-snapshot.js'
+import { acceptedSnapshotView, snapshotView } from '../../views/volume/snapshot.js'
 import { exact, type ListRules, listOptions, nextLinks, pairs, whole } from './list-query.js'
 import { checkedKeys, isTrue, naming, onlyItem, statusWord } from './wire-values.js'
 

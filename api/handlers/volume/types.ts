@@ -1,6 +1,6 @@
 import type { VolumeType } from '../../../src/domain/volume.js'
 import type { Handler } from '../../contract.js'
-import { changedVolumeTypeView, volumeTypeView } from '../../views/volume-type.js'
+import { changedVolumeTypeView, volumeTypeView } from '../../views/volume/type.js'
 import { exact, type ListRules, listOptions, nextLinks } from './list-query.js'
 import { checkedKeys, isTrue, onlyItem } from './wire-values.js'
 

@@ -1,6 +1,6 @@
 import { VOLUME_STATUSES } from '../../../src/domain/volume.js'
 import { actions } from '../../contract.js'
-import { uploadView } from '../../views/volume.js'
+import { uploadView } from '../../views/volume/volume.js'
 import { checkedKeys, isTrue, statusWord } from './wire-values.js'
 
 export const volumeAction = actions<'volumeAction'>({

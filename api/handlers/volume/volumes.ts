@@ -1,6 +1,6 @@
 import type { Volume } from '../../../src/domain/volume.js'
 import type { Context, Handler, OperationId } from '../../contract.js'
-import { acceptedVolumeView, type VolumeLens, volumeBriefView, volumeView } from '../../views/volume.js'
+import { acceptedVolumeView, type VolumeLens, volumeBriefView, volumeView } from '../../views/volume/volume.js'
 import { exact, type ListRules, listOptions, nextLinks, pairs, truth, whole } from './list-query.js'
 import { checkedKeys, isTrue, naming, onlyItem } from './wire-values.js'
 

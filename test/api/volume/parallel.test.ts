@@ -5,8 +5,8 @@ import { seedDatabase } from '../../../db/seed.js'
 import type { Caller } from '../../../src/domain/caller.js'
 import { systemClock } from '../../../src/host/clock.js'
 import { ANY } from '../../../src/ports/stores.js'
-import { createSnapshotService } from '../../../src/services/snapshots.js'
-import { createVolumeService } from '../../../src/services/volumes.js'
+import { createSnapshotService } from '../../../src/services/volume/snapshots.js'
+import { createVolumeService } from '../../../src/services/volume/volumes.js'
 import { describeOnEachDatabase } from '../../support/databases.js'
 
 const BLANK = {

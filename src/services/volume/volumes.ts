@@ -1,0 +1,191 @@
+/**
+ * Volumes as a tenant asks for them: reading, renaming, metadata, deletion. Creation, the actions and the attachments
+ * are files of their own; `createVolumeService` hands them out as one. Statuses change by compare-and-set from the
+ * states Cinder allows, in the transaction that also enqueues the job.
+ */
+import type { Caller } from '../../domain/caller.js'
+import { DomainError } from '../../domain/errors.js'
+import type { Metadata } from '../../domain/metadata.js'
+import { deleteVolume } from '../../domain/operations.js'
+import type { Snapshot } from '../../domain/snapshot.js'
+import { VOLUME_STATUSES, type Volume, type VolumeStatus } from '../../domain/volume.js'
+import { ANY, type EnqueueOptions, type Query, type Scope, type Stores } from '../../ports/stores.js'
+import {
+  allowMember,
+  describeVolume,
+  describeVolumes,
+  findVolume,
+  heldBy,
+  invalidVolume,
+  originOf,
+  recordEvent,
+  type VolumeDeps,
+  type VolumeRecord,
+} from './access.js'
+import { createVolumeAttaching } from './attaching.js'
+import { enqueueSnapshotDeletion, isBeingDeleted } from './snapshot-deletion.js'
+import { createVolumeActions } from './volume-actions.js'
+import { createVolumeCreation } from './volume-create.js'
+import { createVolumeUpload } from './volume-upload.js'
+
+export interface VolumeList {
+  readonly query: Query<Volume>
+  /** Admins only; ignored from others. */
+  readonly allTenants: boolean
+  readonly count: boolean
+}
+
+const DELETABLE: readonly VolumeStatus[] = ['available', 'error', 'error_restoring', 'error_extending']
+
+export const createVolumeService = (deps: VolumeDeps) => ({
+  ...createVolumeCreation(deps),
+  ...createVolumeActions(deps),
+  ...createVolumeAttaching(deps),
+  ...createVolumeUpload(deps),
+
+  showVolume: async (caller: Caller, id: string): Promise<VolumeRecord> =>
+    describeVolume(deps.db.read, caller, await findVolume(deps.db.read, caller, id)),
+
+  listVolumes: async (
+    caller: Caller,
+    { query, allTenants, count }: VolumeList,
+  ): Promise<{ records: VolumeRecord[]; count: number | undefined }> => {
+    const scope = listScope(caller, allTenants)
+    const stores = deps.db.read
+    if (query.after !== undefined && (await stores.volumes.find(scope, query.after)) === undefined)
+      throw new DomainError('notFound', `Volume ${query.after} could not be found.`)
+    const volumes = query.limit === 0 ? [] : await stores.volumes.list(scope, query)
+    return {
+      records: await describeVolumes(stores, caller, volumes),
+      count: count ? await stores.volumes.count(scope, query.where) : undefined,
+    }
+  },
+
+  /** Number, gibibytes, and every metadata value by key. */
+  summarizeVolumes: async (caller: Caller, { query, allTenants }: Pick<VolumeList, 'query' | 'allTenants'>) => {
+    const volumes = await deps.db.read.volumes.list(listScope(caller, allTenants), query)
+    const metadata: Record<string, string[]> = {}
+    for (const volume of volumes)
+      for (const [key, value] of Object.entries(volume.metadata)) {
+        const values = Object.hasOwn(metadata, key) ? (metadata[key] ?? []) : []
+        if (!values.includes(value)) values.push(value)
+        Object.defineProperty(metadata, key, { value: values, enumerable: true, configurable: true, writable: true })
+      }
+    return { count: volumes.length, sizeGib: volumes.reduce((sum, v) => sum + v.sizeGib, 0), metadata }
+  },
+
+  updateVolume: <R>(
+    caller: Caller,
+    id: string,
+    patch: { name?: string | null; description?: string | null; metadata?: Metadata },
+    reply: (record: VolumeRecord) => R,
+  ): Promise<R> =>
+    deps.db.transaction(async (stores) => {
+      const volume = await findVolume(stores, caller, id)
+      allowMember(caller, 'volume:update')
+      if (volume.status === 'maintenance') throw invalidVolume('The volume cannot be updated during maintenance.')
+      const updated = { ...patch, updatedAt: deps.clock.now() }
+      await stores.volumes.update(id, updated)
+      return reply(await describeVolume(stores, caller, { ...volume, ...updated }))
+    }),
+
+  showVolumeMetadata: async (caller: Caller, id: string): Promise<Metadata> => (await findVolume(deps.db.read, caller, id)).metadata,
+
+  showVolumeMetadataItem: async (caller: Caller, id: string, key: string): Promise<string> => {
+    const { metadata } = await findVolume(deps.db.read, caller, id)
+    return itemOf(metadata, key) ?? missingItem(id, key)
+  },
+
+  /** `merge` keeps the keys that are not named. */
+  setVolumeMetadata: <R>(caller: Caller, id: string, metadata: Metadata, merge: boolean, reply: (metadata: Metadata) => R): Promise<R> =>
+    deps.db.transaction(async (stores) => {
+      const volume = await findVolume(stores, caller, id)
+      allowMember(caller, 'volume:update_volume_metadata')
+      refuseMetadata(volume, 'Updating')
+      const next = merge ? { ...volume.metadata, ...metadata } : metadata
+      await stores.volumes.update(id, { metadata: next, updatedAt: deps.clock.now() })
+      return reply(next)
+    }),
+
+  deleteVolumeMetadataItem: (caller: Caller, id: string, key: string): Promise<void> =>
+    deps.db.transaction(async (stores) => {
+      const volume = await findVolume(stores, caller, id)
+      allowMember(caller, 'volume:delete_volume_metadata')
+      refuseMetadata(volume, 'Deleting')
+      if (itemOf(volume.metadata, key) === undefined) missingItem(id, key)
+      const { [key]: _, ...rest } = volume.metadata
+      await stores.volumes.update(id, { metadata: rest, updatedAt: deps.clock.now() })
+    }),
+
+  /** `force` ignores the status (not attachments or snapshots); `cascade` takes the snapshots along. */
+  deleteVolume: async (caller: Caller, id: string, { force, cascade }: { force: boolean; cascade: boolean }): Promise<void> => {
+    await findVolume(deps.db.read, caller, id)
+    if (force && !caller.isAdmin)
+      throw new DomainError('forbidden', "Policy doesn't allow volume_extension:volume_admin_actions:force_delete to be performed.")
+    allowMember(caller, 'volume:delete')
+    const hostId = await deps.db.transaction((stores) => remove(deps, stores, caller, id, { force, cascade }))
+    deps.doorbell.ring(hostId)
+  },
+})
+
+export type VolumeService = ReturnType<typeof createVolumeService>
+
+const listScope = (caller: Caller, allTenants: boolean): Scope => (caller.isAdmin && allTenants ? ANY : { projectId: caller.projectId })
+
+const itemOf = (metadata: Metadata, key: string): string | undefined => (Object.hasOwn(metadata, key) ? metadata[key] : undefined)
+
+function missingItem(id: string, key: string): never {
+  throw new DomainError('notFound', `Volume ${id} has no metadata with key ${key}.`)
+}
+
+function refuseMetadata(volume: Volume, doing: 'Updating' | 'Deleting'): void {
+  if (volume.status === 'maintenance' || volume.status === 'uploading')
+    throw invalidVolume(`${doing} volume metadata is not allowed for volumes in ${volume.status} status.`)
+}
+
+/**
+ * The row is taken before anything is read: whoever is just accepting a snapshot holds it, and what they commit must be
+ * seen here. What the reading forbids rolls the taking back.
+ */
+async function remove(
+  deps: VolumeDeps,
+  stores: Stores,
+  caller: Caller,
+  id: string,
+  { force, cascade }: { force: boolean; cascade: boolean },
+): Promise<string> {
+  const from = force ? VOLUME_STATUSES : DELETABLE
+  const taken = await stores.volumes.transition(id, from, { status: 'deleting', updatedAt: deps.clock.now() })
+  const volume = await findVolume(stores, caller, id)
+  const disk = await stores.disks.find(ANY, volume.diskId)
+  if (disk === undefined) throw new DomainError('internal', `volume ${volume.id} has no disk`)
+  const snapshots = await stores.snapshots.list(ANY, { where: { volumeId: { is: volume.id } } })
+  const attached = (await stores.attachments.count(ANY, { volumeId: { is: volume.id } })) > 0
+  const unencumbered = cascade ? force || snapshots.every((s) => CASCADES.includes(s.status)) : snapshots.length === 0
+  if (!taken || attached || !unencumbered)
+    throw invalidVolume(
+      `Volume ${force ? '' : 'status must be available or error or error_restoring or error_extending or error_managing and'} must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.`,
+      await heldBy(stores, `chain:${disk.id}`),
+    )
+  const options = { hostId: disk.hostId, origin: originOf(caller) }
+  for (const snapshot of snapshots) await removeSnapshot(stores, snapshot, options)
+  // Pressing twice must not delete twice: force accepts a volume that is on its way out.
+  const underway = (await stores.jobs.unfinished('volume', volume.id)).some((job) => job.operation === deleteVolume.name)
+  if (!underway) await stores.jobs.enqueue(deleteVolume, { volumeId: volume.id, diskId: disk.id }, options)
+  await recordEvent(stores, deps, {
+    projectId: volume.projectId,
+    type: 'volume',
+    resourceId: volume.id,
+    kind: 'volume.delete',
+    payload: { status: 'deleting' },
+  })
+  return disk.hostId
+}
+
+const CASCADES: readonly Snapshot['status'][] = ['available', 'error', 'deleting']
+
+async function removeSnapshot(stores: Stores, snapshot: Snapshot, options: EnqueueOptions): Promise<void> {
+  if (snapshot.status === 'deleting' && (await isBeingDeleted(stores, snapshot.id))) return
+  await stores.snapshots.update(snapshot.id, { status: 'deleting' })
+  await enqueueSnapshotDeletion(stores, snapshot, options)
+}
