@@ -4,7 +4,7 @@
  * is gone is answered by the file.
  */
 import { formatNode } from '../domain/names.js'
-import { layerFile, liveDisk, topOf } from './places.js'
+import { chainFiles, layerFile, liveDisk, topOf } from './places.js'
 import type { PivotBrick } from './tools.js'
 
 export const growDisk = (diskId: string, bytes: number): PivotBrick => ({
@@ -13,7 +13,10 @@ export const growDisk = (diskId: string, bytes: number): PivotBrick => ({
   async probe(_, tools) {
     const top = await topOf(tools.db.read, diskId)
     const live = await liveDisk(tools, diskId)
-    if (live === undefined) return 'absent'
+    if (live === undefined) {
+      const [layer, backing = null] = await chainFiles(tools.db.read, top)
+      return layer !== undefined && (await tools.files.probe({ ...layer, virtualSize: bytes }, backing)) === 'done' ? 'done' : 'absent'
+    }
     const node = (await live.guest.blocks.nodes()).find((one) => one.node === formatNode(top))
     return node !== undefined && node.virtualSize >= bytes ? 'done' : 'absent'
   },

@@ -80,8 +80,12 @@ export const endGuestStep = (serverId: string): ForwardBrick => ({
   apply: async (_, tools) => await endGuest(tools, serverId),
 })
 
-/** The same before a launch in one operation: what was ended stays ended. */
-export const endGuestFirst = (serverId: string): UndoableBrick => ({ ...endGuestStep(serverId), kind: 'undoable', undo: async () => {} })
+/** The same before a launch. What was begun to be ended is ended: undone, the server is off, and its rows say so. */
+export const endGuestFirst = (serverId: string): UndoableBrick => ({
+  ...endGuestStep(serverId),
+  kind: 'undoable',
+  undo: async (_, tools) => await endGuest(tools, serverId),
+})
 
 export const forgetGuest = (serverId: string): ForwardBrick => ({
   kind: 'forward',

@@ -75,6 +75,8 @@ export interface Journal {
   readonly projectId: string
   readonly now: Micros
   facts(name: string): Facts
+  /** Was the step ever begun? */
+  begun(name: string): boolean
   /** Ends the job as failed although it went all the way: what was promised was not reached. */
   fail(sentence: string): void
   /** Was the step's effect found after a crash, rather than seen to happen? */

@@ -65,6 +65,7 @@ export function createJobJournal(db: Database, claim: Claim): JobJournal {
       projectId: claim.job.projectId,
       now,
       facts: (name) => rows.get(name)?.facts ?? {},
+      begun: (name) => rows.has(name),
       recovered: (name) => rows.get(name)?.facts['recovered'] === true,
     }),
   }
