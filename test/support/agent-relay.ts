@@ -2,7 +2,7 @@
  * Stands between the keeper and a guest's real agent, in the place of its socket: what the agent says can be held back,
  * swallowed or falsified while the guest really freezes and thaws. Passes everything on as it is unless told otherwise.
  */
-import { renameSync, rmSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
 import { createConnection, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 
@@ -55,9 +55,8 @@ export async function startAgentRelay(runPath: string): Promise<AgentRelay> {
     let before: Promise<unknown> = Promise.resolve()
     onLines(agent, (line) => {
       before = before.then(async () => {
-        // Answers to what an earlier connection asked come before the delimiter.
-        const isSync = line.includes(0xff)
-        while (isSync && asked.length > 0 && asked[0] !== 'guest-sync-delimited') asked.shift()
+        // Before the delimiter come answers to an earlier connection, and a complaint about our own delimiter.
+        if (asked[0] === 'guest-sync-delimited' && !line.includes(0xff)) return
         const command = asked.shift()
         if (command === null || command === undefined) return
         const answer = JSON.parse(text(line)) as unknown
@@ -72,6 +71,8 @@ export async function startAgentRelay(runPath: string): Promise<AgentRelay> {
   async function close(): Promise<void> {
     for (const socket of open) socket.destroy()
     await new Promise((resolve) => server.close(resolve))
+    // A guest that was started again has taken its place already.
+    if (!existsSync(real)) return
     rmSync(path, { force: true })
     renameSync(real, path)
   }
