@@ -30,7 +30,7 @@ export function createFencedWrites(session: Session): Pick<JobStore, 'journal' |
       if (!stopped) await session.run('DELETE FROM job_locks WHERE job_id = ?', [lease.jobId])
     },
 
-    async requeue(lease, { notBefore, error, locks, input }) {
+    async requeue(lease, { notBefore, error, locks, input, keep = false }) {
       const [row] = await session.rows(
         `SELECT j.seq, j.state, j.preemptible, EXISTS (SELECT 1 FROM job_steps s WHERE s.job_id = j.id) AS started FROM jobs j WHERE j.id = ?`,
         [lease.jobId],
@@ -40,7 +40,7 @@ export function createFencedWrites(session: Session): Pick<JobStore, 'journal' |
       // An undoing job stays one, its lease out at `notBefore`: whoever claims it undoes further.
       const undoing = asText(row?.['state']) === 'undoing'
       // Half done and not made to be interrupted: nobody else may touch what it holds, not even an older job.
-      const keeps = undoing || (started && !preemptible && locks === undefined)
+      const keeps = undoing || (started && (keep || !preemptible) && locks === undefined)
       const given: string[] = []
       const values: Value[] = []
       if (error !== undefined) {

@@ -4,6 +4,7 @@ import { ANY } from '../ports/stores.js'
 import { closeChainStep, openChain, plugDevice, unplugDevice } from '../steps/plug-disk.js'
 import type { Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
+import { retireBelow } from './retire.js'
 import { finishAction, tellEvent, tellUser } from './tell.js'
 
 export const attachVolumeOperation: Operation<AttachVolumeInput, Tools> = {
@@ -53,6 +54,7 @@ export const detachVolumeOperation: Operation<AttachVolumeInput, Tools> = {
       if (volume !== undefined)
         await tellEvent(stores, journal, { projectId: volume.projectId, type: 'volume', id: volumeId, kind: 'volume.detached' })
       await finishAction(stores, journal, serverId, 'done')
+      await retireBelow(stores, [diskId], journal)
     },
     async abandon(_, stores, journal, { sentence }) {
       await stores.attachments.transition(attachmentId, ['detaching'], { status: 'attached' })

@@ -8,15 +8,17 @@ import { endGuestStep, forgetGuest } from '../steps/guest.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { giveUpDisk } from './give-up-disk.js'
+import { retireBelow } from './retire.js'
 import { endServerJob } from './server-parts.js'
 import { originOf, tellEvent } from './tell.js'
 
 export const deleteServerOperation: Operation<ServerInput, Tools> = {
   descriptor: deleteServer,
-  plan: ({ serverId }) => ({
+  plan: ({ serverId, diskIds }) => ({
     prepare: [],
     finish: [endGuestStep(serverId), forgetGuest(serverId)],
     async settle(_, stores, journal) {
+      await retireBelow(stores, diskIds, journal)
       await releaseVolumes(stores, journal, serverId)
       for (const disk of await stores.disks.list(ANY, { where: { serverId: { is: serverId } } })) {
         if (disk.kind === 'root') await giveUpDisk(stores, disk.id, journal)

@@ -1,11 +1,12 @@
 /**
  * merge-layer: an unpinned layer goes away by moving data (src/steps/merge-layer.ts draws it). Forward only once the row
- * says `merging`; makes way for any job that wants one of its chains, and goes on afterwards, live or offline.
+ * says `merging`; makes way for any job that wants one of its chains, and goes on afterwards, live or offline. One that
+ * cannot be done now ends without effect and without locks: its journal says why, and it is asked for again.
  */
 import { type MergeLayerInput, mergeLayer } from '../domain/operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
 import { removeDropped } from '../steps/drop-layer-file.js'
-import { closeMerged, markMerging, moveData, wakeGuests } from '../steps/merge-layer.js'
+import { closeMerged, type DeferredFacts, MOVE, markMerging, moveData, wakeGuests } from '../steps/merge-layer.js'
 import type { Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { forgetLayer, mergeInput, retire } from './retire.js'
@@ -13,17 +14,26 @@ import { tellEvent } from './tell.js'
 
 export const mergeLayerOperation: Operation<MergeLayerInput, Tools> = {
   descriptor: mergeLayer,
-  plan: ({ layerId, layerIds, diskIds, children }) => ({
+  plan: (input) => ({
     prepare: [],
-    pivot: markMerging(layerId, children),
-    finish: [moveData(layerId), wakeGuests(diskIds), closeMerged([layerId, ...layerIds], diskIds), removeDropped([layerId, ...layerIds])],
-    async settle(_, stores, journal) {
+    pivot: markMerging(input),
+    finish: [
+      moveData(input.layerId),
+      wakeGuests(input.diskIds),
+      closeMerged([input.layerId, ...input.layerIds], input.diskIds),
+      removeDropped([input.layerId, ...input.layerIds]),
+    ],
+    async settle({ layerId, layerIds, children }, stores, journal) {
       const gone = await stores.layers.list(ANY, { where: { id: { in: [layerId, ...layerIds] }, state: { is: 'dropping' } } })
       for (const layer of gone) {
         await forgetLayer(stores, layer.id)
         await tellEvent(stores, journal, { projectId: layer.projectId, type: 'layer', id: layer.id, kind: 'layer.merged' })
         await retire(stores, layer.parentId, journal)
       }
+      // Made way between two children: the others are next.
+      const { deferred }: DeferredFacts = journal.facts(MOVE)
+      const layer = await stores.layers.find(ANY, layerId)
+      if (layer?.state === 'merging' && deferred === undefined) await retire(stores, layerId, journal, children)
     },
     abandon: async () => {},
   }),

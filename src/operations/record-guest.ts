@@ -7,9 +7,10 @@ import { ANY } from '../ports/stores.js'
 import { observeGuest } from '../steps/guest.js'
 import type { Operation, Plan } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
+import { retireBelow } from './retire.js'
 import { endServerJob, faultOf, STOPPED } from './server-parts.js'
 
-const record = (serverId: string, reason: string | null): Plan<ServerInput, Tools> => ({
+const record = ({ serverId, diskIds }: ServerInput, reason: string | null): Plan<ServerInput, Tools> => ({
   prepare: [],
   finish: [observeGuest(serverId)],
   async settle(_, stores, journal) {
@@ -18,15 +19,16 @@ const record = (serverId: string, reason: string | null): Plan<ServerInput, Tool
     if ((seen !== 'shutdown' && seen !== 'gone') || (server?.vmState !== 'active' && server?.vmState !== 'paused')) return
     const fault = seen === 'gone' ? { fault: faultOf(journal, reason ?? 'The server stopped unexpectedly.') } : {}
     await endServerJob(stores, journal, serverId, { ...STOPPED, ...fault }, 'done')
+    await retireBelow(stores, diskIds, journal)
   },
   abandon: async () => {},
 })
 
 export const recordGuestOffOperation: Operation<ServerInput, Tools> = {
   descriptor: recordGuestOff,
-  plan: ({ serverId }) => record(serverId, null),
+  plan: (input) => record(input, null),
 }
 export const recordQemuLostOperation: Operation<RecordQemuLostInput, Tools> = {
   descriptor: recordQemuLost,
-  plan: ({ serverId, reason }) => record(serverId, reason),
+  plan: (input) => record(input, input.reason),
 }

@@ -5,19 +5,42 @@
 import { dropLayer, type MergeLayerInput, mergeLayer } from '../domain/operations.js'
 import { ANY, type Origin, type Stores } from '../ports/stores.js'
 
-export async function retire(stores: Stores, layerId: string | null, origin: Origin, several: 'share' | 'each' = 'share'): Promise<void> {
+type Several = MergeLayerInput['children']
+
+export async function retire(
+  stores: Stores,
+  layerId: string | null,
+  origin: Origin & { readonly jobId?: string },
+  several?: Several,
+): Promise<void> {
   const layer = layerId === null ? undefined : await stores.layers.find(ANY, layerId)
-  if (layer?.state !== 'sealed' || (await stores.layers.pins(layer.id)).length > 0) return
-  if ((await stores.jobs.unfinished('layer', layer.id)).length > 0) return
+  // One that is merging without a job was put off on the way.
+  if (layer === undefined || (layer.state !== 'sealed' && layer.state !== 'merging')) return
+  if ((await stores.layers.pins(layer.id)).length > 0) return
+  if ((await stores.jobs.unfinished('layer', layer.id)).some((job) => job.id !== origin.jobId)) return
   const pool = await stores.pools.find(ANY, layer.poolId)
   if (pool === undefined) return
   const { projectId, userId, requestId } = origin
   const options = { hostId: pool.hostId, origin: { projectId, userId, requestId } }
   const children = await stores.layers.children(layer.id)
-  if (children.length === 0) {
-    await stores.jobs.enqueue(dropLayer, { layerId: layer.id }, options)
-  } else if (layer.origin === 'disk' && (children.length === 1 || several === 'each')) {
-    await stores.jobs.enqueue(mergeLayer, await mergeInput(stores, layer.id, several), options)
+  if (children.length === 0) return void (await stores.jobs.enqueue(dropLayer, { layerId: layer.id }, options))
+  if (layer.origin !== 'disk') return
+  const wanted = children.length === 1 ? 'share' : (several ?? (await askedBefore(stores, layer.id)))
+  if (children.length === 1 || wanted === 'each') await stores.jobs.enqueue(mergeLayer, await mergeInput(stores, layer.id, wanted), options)
+}
+
+/** What was asked for when the merge was put off. */
+async function askedBefore(stores: Stores, layerId: string): Promise<Several> {
+  const where = { operation: { is: mergeLayer.name }, resourceId: { is: layerId } }
+  const jobs = await stores.jobs.list(ANY, { where })
+  return jobs.some((job) => (job.input as MergeLayerInput).children === 'each') ? 'each' : 'share'
+}
+
+/** A guest let go of these disks: merges of layers below them that had to be put off may be possible now. */
+export async function retireBelow(stores: Stores, diskIds: readonly string[], origin: Origin): Promise<void> {
+  if (diskIds.length === 0) return
+  for (const { topLayerId } of await stores.disks.list(ANY, { where: { id: { in: [...diskIds] } } })) {
+    for (const layer of topLayerId === null ? [] : (await stores.layers.chain(topLayerId)).slice(1)) await retire(stores, layer.id, origin)
   }
 }
 

@@ -142,8 +142,14 @@ export interface JobStore {
   progress(lease: Lease, progress: Job['progress']): Promise<void>
   /** Ends the job and releases its locks (kept for needs_attention). */
   settle(lease: Lease, state: 'done' | 'failed' | 'cancelled' | 'needs_attention', error: Job['error']): Promise<void>
-  /** Back to the queue, due at `notBefore`; `locks` replaces the job's locks, `input` its input. */
-  requeue(lease: Lease, options: { notBefore: Micros; error?: Job['error']; locks?: readonly Lock[]; input?: Job['input'] }): Promise<void>
+  /**
+   * Back to the queue, due at `notBefore`; `locks` replaces the job's locks, `input` its input. A started job keeps what
+   * it holds, but one that is to make way; that one too with `keep`: it could not be looked at, so nobody may touch it.
+   */
+  requeue(
+    lease: Lease,
+    options: { notBefore: Micros; error?: Job['error']; locks?: readonly Lock[]; input?: Job['input']; keep?: boolean },
+  ): Promise<void>
   /** A finished or needs_attention job is tried again from its journal. */
   retry(scope: Scope, jobId: string): Promise<boolean>
 }

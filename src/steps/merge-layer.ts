@@ -8,6 +8,10 @@
  * layer is never again shown as anyone's snapshot, and everything after goes forward. Which way it goes is decided each
  * time the work begins: it stays right whatever a run before it copied, because the child shadows all it holds.
  *
+ * A merge that cannot be now (the child is read by several running guests, the pool is full) is deferred: the job ends
+ * with the reason in its journal and holds nothing. Seen before the pivot, the layer stays `sealed`; seen after it, it
+ * stays `merging`, which reads right for all above it. The reconciler asks for it again.
+ *
  * The hard case: QEMU dies around the end of a commit. Before it the child has the truth, after it the base, and the files
  * cannot tell. So the guest stands still from `job-complete` until the row that says which layer is the top (a few
  * milliseconds): within that time both have it, and doing the commit again from the child is right. A pull has no such
@@ -16,6 +20,7 @@
 import { AdapterError, unavailable, unknown } from '../domain/errors.js'
 import { planMerge } from '../domain/merge-plan.js'
 import { blockJobName, formatNode } from '../domain/names.js'
+import type { MergeLayerInput } from '../domain/operations.js'
 import type { BlockHost, BlockJob, Chain, LayerFile, Merge } from '../ports/block.js'
 import { ANY, type Stores } from '../ports/stores.js'
 import { chainFiles, fileOf, layerFile, readersOf } from './places.js'
@@ -25,25 +30,45 @@ import type { ForwardBrick, PivotBrick, Tools } from './tools.js'
 
 export const MOVE = 'move-data'
 
-export const markMerging = (layerId: string, several: 'share' | 'each'): PivotBrick => ({
+/** What the journal row says of a merge that was put off. */
+export interface DeferredFacts {
+  readonly deferred?: string
+}
+
+/** Looks before it marks: nothing is begun that could not be gone through with. */
+export const markMerging = (input: MergeLayerInput): PivotBrick => ({
   kind: 'pivot',
   name: 'mark-merging',
   probe: async () => 'absent',
-  apply: async () => {},
-  async record(_, stores) {
-    const layer = await stores.layers.find(ANY, layerId)
+  async apply(_, tools) {
+    const layer = await tools.db.read.layers.find(ANY, input.layerId)
+    if (layer?.state !== 'sealed' && layer?.state !== 'merging') return
+    // What came to stand on it while we waited in the queue is not among our locks yet.
+    if (await hasGrown(tools.db.read, input)) throw new Yielded()
+    const plan = await planNow(tools, input.layerId, input.children)
+    if (plan.kind === 'deferred') tools.learn({ deferred: plan.reason } satisfies DeferredFacts)
+  },
+  async record(_, stores, { deferred }) {
+    if (deferred !== undefined) return
+    const layer = await stores.layers.find(ANY, input.layerId)
     if (layer === undefined) return
-    const children = await stores.layers.children(layerId)
+    const children = await stores.layers.children(input.layerId)
     const plan = planMerge({
       ...layer,
-      several,
-      isPinned: (await stores.layers.pins(layerId)).length > 0,
+      several: input.children,
+      isPinned: (await stores.layers.pins(input.layerId)).length > 0,
       allocated: 1,
       children: children.map((child) => ({ ...child, allocated: 0, openIn: 0 })),
     })
-    if (plan.kind === 'pull' || plan.kind === 'commit') await stores.layers.transition(layerId, ['sealed'], { state: 'merging' })
+    if (plan.kind === 'pull' || plan.kind === 'commit') await stores.layers.transition(input.layerId, ['sealed'], { state: 'merging' })
   },
 })
+
+async function hasGrown(stores: Stores, { layerId, layerIds, diskIds }: MergeLayerInput): Promise<boolean> {
+  const above = (await stores.layers.descendants(layerId)).map((layer) => layer.id)
+  const disks = above.length === 0 ? [] : await stores.disks.list(ANY, { where: { topLayerId: { in: above } } })
+  return above.some((id) => !layerIds.includes(id)) || disks.some((disk) => !diskIds.includes(disk.id))
+}
 
 export const moveData = (layerId: string): ForwardBrick => ({
   kind: 'forward',
@@ -54,20 +79,32 @@ export const moveData = (layerId: string): ForwardBrick => ({
   async apply(_, tools) {
     const layer = await tools.db.read.layers.find(ANY, layerId)
     if (layer?.state !== 'merging') return tools.learn({ way: 'none' })
-    const plan = await planNow(tools, layerId)
-    if (plan.kind === 'deferred') throw unavailable(plan.reason)
-    if (plan.kind === 'commit') await commitDown(tools, layerId, plan.top)
-    if (plan.kind === 'pull') {
-      for (const child of plan.into) await pullUp(tools, layerId, child)
+    const plan = await planNow(tools, layerId, 'each')
+    const pulled: string[] = []
+    try {
+      if (plan.kind === 'deferred') throw new Deferred(plan.reason)
+      if (plan.kind === 'commit') {
+        await commitDown(tools, layerId, plan.top)
+        return tools.learn({ way: 'commit', top: plan.top })
+      }
+      for (const child of plan.kind === 'pull' ? plan.into : []) {
+        await pullUp(tools, layerId, child)
+        pulled.push(child)
+      }
+    } catch (error) {
+      // A header that says another parent already must not be left behind by the tables when the locks go.
+      const halfway = error instanceof Yielded && pulled.length > 0
+      if (!(error instanceof Deferred) && !halfway) throw error
+      if (error instanceof Deferred) tools.learn({ deferred: error.message } satisfies DeferredFacts)
     }
-    tools.learn({ way: plan.kind, ...(plan.kind === 'commit' ? { top: plan.top } : {}) })
+    tools.learn({ way: 'pull', pulled })
   },
-  async record(_, stores, { way, top }) {
+  async record(_, stores, { way, top, pulled }) {
     const layer = await stores.layers.find(ANY, layerId)
     if (layer?.state !== 'merging') return
     if (way === 'commit') return await recordCommit(stores, layerId, String(top))
-    for (const child of await stores.layers.children(layerId)) await stores.layers.update(child.id, { parentId: layer.parentId })
-    await stores.layers.transition(layerId, ['merging'], { state: 'dropping' })
+    for (const child of Array.isArray(pulled) ? pulled : []) await stores.layers.update(String(child), { parentId: layer.parentId })
+    if ((await stores.layers.children(layerId)).length === 0) await stores.layers.transition(layerId, ['merging'], { state: 'dropping' })
   },
 })
 
@@ -82,7 +119,7 @@ async function recordCommit(stores: Stores, layerId: string, top: string): Promi
   await stores.layers.transition(top, ['top', 'sealed'], { state: 'dropping' })
 }
 
-async function planNow(tools: Tools, layerId: string) {
+async function planNow(tools: Tools, layerId: string, several: 'share' | 'each') {
   const stores = tools.db.read
   const size = async (id: string): Promise<number> => (await tools.files.stat((await layerFile(stores, id)).path))?.allocated ?? 0
   const [layer, rows] = [await stores.layers.find(ANY, layerId), await stores.layers.children(layerId)]
@@ -99,9 +136,9 @@ async function planNow(tools: Tools, layerId: string) {
   return planMerge({
     format: layer?.format ?? 'raw',
     origin: 'disk',
-    isPinned: false,
+    isPinned: (await stores.layers.pins(layerId)).length > 0,
     allocated: await size(layerId),
-    several: 'each',
+    several,
     children,
   })
 }
@@ -123,13 +160,19 @@ async function pullUp(tools: Tools, layerId: string, childId: string): Promise<v
   const [reader] = await readersOf(tools, childId)
   if (reader === undefined && (await standsOn(tools, [top, ...chain.slice(2)]))) return
   await onHost(tools, reader?.guest.blocks, chain, async (host) => {
+    const isThrough = async (): Promise<boolean> =>
+      (await host.nodes()).find((node) => node.node === formatNode(childId))?.backing !== formatNode(layerId)
     if ((await host.blockJob(job)) === undefined) {
-      const below = (await host.nodes()).find((node) => node.node === formatNode(childId))?.backing
-      if (below !== formatNode(layerId)) return
+      if (await isThrough()) return
       const root = reader === undefined ? top : await diskTop(stores, reader.diskId)
       await host.startMerge(job, root, { kind: 'stream', top, base })
     }
-    await settled(host, job, await waitFor(tools, host, job, 'concluded', AbortSignal.any([tools.stop, tools.makeWay])))
+    try {
+      await settled(host, job, await waitFor(tools, host, job, 'concluded', AbortSignal.any([tools.stop, tools.makeWay])))
+    } catch (error) {
+      // It may have ended just as it was to make way.
+      if (!(error instanceof Yielded) || !(await isThrough())) throw error
+    }
   })
 }
 
@@ -193,19 +236,22 @@ async function wake(tools: Tools, serverId: string): Promise<void> {
   if (guest !== undefined && (await guest.runState()) === 'paused') await guest.resume()
 }
 
-/** Forward: the result is in our journal now, so QEMU may forget it, and the node of the layer that went is closed. */
+/** Forward: the result is in our journal now, so QEMU may forget it, and in each guest what no chain of its goes through is closed. */
 export const closeMerged = (layerIds: readonly string[], diskIds: readonly string[]): ForwardBrick => ({
   kind: 'forward',
   name: 'close-merged',
   probe: async () => 'absent',
   async apply(_, tools) {
-    const gone = await tools.db.read.layers.list(ANY, { where: { id: { in: [...layerIds] }, state: { is: 'dropping' } } })
-    const disks = await tools.db.read.disks.list(ANY, { where: { id: { in: [...diskIds] } } })
+    const stores = tools.db.read
+    const disks = await stores.disks.list(ANY, { where: { id: { in: [...diskIds] } } })
     for (const serverId of new Set(disks.map((disk) => disk.serverId))) {
       const host = serverId === null ? undefined : (await tools.hypervisor.find(serverId))?.blocks
       if (host === undefined) continue
       for (const layerId of layerIds) await host.dismissJob(blockJobName('merge', layerId))
-      for (const layer of gone) await host.close(layer.id)
+      const used = new Set<string>()
+      for (const { topLayerId } of await stores.disks.list(ANY, { where: { serverId: { is: serverId } } }))
+        for (const layer of topLayerId === null ? [] : await stores.layers.chain(topLayerId)) used.add(layer.id)
+      for (const layerId of layerIds) if (!used.has(layerId)) await host.close(layerId)
     }
   },
 })
@@ -232,8 +278,11 @@ async function onHost(tools: Tools, live: BlockHost | undefined, chain: Chain, w
 /** A failure is dismissed at once, to be tried again; success only once it is in our journal, but for a daemon that ends now. */
 async function settled(host: BlockHost, id: string, job: BlockJob): Promise<void> {
   if (job.error !== undefined || !host.live) await host.dismissJob(id)
-  if (job.error !== undefined) throw unavailable(`the block job failed: ${job.error}`)
+  if (job.error !== undefined) throw new Deferred(`the block job failed: ${job.error}`)
 }
+
+/** Not now, and not for a person to decide. */
+class Deferred extends Error {}
 
 /** Waits; makes way by ending the block job, which leaves the graph as it was. */
 async function waitFor(tools: Tools, host: BlockHost, id: string, until: 'ready' | 'concluded', signal: AbortSignal): Promise<BlockJob> {

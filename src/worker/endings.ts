@@ -64,7 +64,7 @@ export function createEndings(parts: {
     async tryLater(error) {
       if (job.attempts >= PATIENCE) return await end('needs_attention', error)
       const delay = Math.min(60_000_000, 500_000 * 2 ** Math.min(10, Math.max(0, job.attempts - 1)))
-      await db.transaction((stores) => stores.jobs.requeue(lease, { notBefore: clock.now() + delay, error }))
+      await db.transaction((stores) => stores.jobs.requeue(lease, { notBefore: clock.now() + delay, error, keep: true }))
       return 'requeued'
     },
     async makeWay() {

@@ -89,7 +89,7 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
   async function retireUnneeded(): Promise<void> {
     const pools = await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })
     for (const pool of pools) {
-      for (const layer of await db.read.layers.list(ANY, { where: { poolId: { is: pool.id }, state: { is: 'sealed' } } })) {
+      for (const layer of await db.read.layers.list(ANY, { where: { poolId: { is: pool.id }, state: { in: ['sealed', 'merging'] } } })) {
         if (await isStuck(layer.id)) continue
         await db.transaction((stores) => retire(stores, layer.id, originFor(layer.projectId, '', clock.now())))
       }
