@@ -1,7 +1,7 @@
 /** import-image: an upload's staging file is inspected and becomes the image's layer. Refused, the image waits for bytes again. */
 import { type ImportImageInput, importImage } from '../domain/operations.js'
 import { ANY } from '../ports/stores.js'
-import { inspectUpload, publishUpload } from '../steps/image-files.js'
+import { dropUpload, inspectUpload, publishUpload } from '../steps/image-files.js'
 import type { Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { forgetLayer, retire } from './retire.js'
@@ -10,9 +10,9 @@ import { tellEvent, tellUser } from './tell.js'
 export const importImageOperation: Operation<ImportImageInput, Tools> = {
   descriptor: importImage,
   plan: ({ imageId, imageLayerId, stagingPath, format, size, checksum, hashValue }) => ({
-    prepare: [inspectUpload(stagingPath, format)],
+    prepare: [inspectUpload(stagingPath, imageLayerId, format)],
     pivot: publishUpload(stagingPath, imageLayerId),
-    finish: [],
+    finish: [dropUpload(stagingPath)],
     async settle(_, stores, journal) {
       const virtualSize = Number(journal.facts('inspect-upload')['virtualSize'])
       await stores.layers.transition(imageLayerId, ['planned'], { state: 'sealed', virtualSize })

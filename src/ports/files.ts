@@ -14,7 +14,10 @@ export interface LayerFiles {
   exists(path: string): Promise<boolean>
   /** Unlink; of nothing succeeds. */
   remove(path: string): Promise<void>
-  /** rename + fsync of the directory; the same file at `to` and none at `from`: succeeds. */
+  /**
+   * rename + fsync of the directory; the same file at `to` and none at `from`: succeeds. Into another file system: a copy by
+   * way of `<to>.part`; killed in between, that file or `from` may be left beside.
+   */
   rename(from: string, to: string): Promise<void>
   /** Bytes allocated and length. */
   stat(path: string): Promise<{ allocated: number; length: number } | undefined>

@@ -32,7 +32,10 @@ export async function unlinkDurably(path: string): Promise<void> {
   await syncDirectory(dirname(path))
 }
 
-/** Within one file system; of a file already moved it succeeds, over another file it does not. */
+/**
+ * Of a file already moved it succeeds, over another file it does not. Into another file system the bytes are copied to
+ * `<to>.part` first, so that `to` is whole whenever it is there; cut off, the copy is begun anew.
+ */
 export async function renameDurably(from: string, to: string): Promise<void> {
   const [source, target] = await Promise.all([statOf(from), statOf(to)])
   if (source === undefined && target === undefined) throw Object.assign(new Error('nothing to rename'), { code: 'ENOENT' })
@@ -41,10 +44,28 @@ export async function renameDurably(from: string, to: string): Promise<void> {
     if (target !== undefined && !same) throw Object.assign(new Error('another file has that name'), { code: 'EEXIST' })
     // rename(2) of two names of one file does nothing at all.
     if (same && from !== to) await fs.unlink(from)
-    else await fs.rename(from, to)
+    else
+      await fs.rename(from, to).catch(async (error: unknown) => {
+        if (errorCode(error) !== 'EXDEV') throw error
+        await copyAcross(from, to)
+      })
   }
   const directories = new Set([dirname(from), dirname(to)])
   await Promise.all([...directories].map(syncDirectory))
+}
+
+async function copyAcross(from: string, to: string): Promise<void> {
+  const part = `${to}.part`
+  try {
+    await fs.copyFile(from, part)
+    await syncFile(part)
+    await fs.rename(part, to)
+  } catch (error) {
+    await fs.rm(part, { force: true })
+    throw error
+  }
+  await syncDirectory(dirname(to))
+  await fs.unlink(from)
 }
 
 export async function statOf(path: string): Promise<import('node:fs').Stats | undefined> {

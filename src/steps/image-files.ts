@@ -58,7 +58,7 @@ export const holdUntil = (micros: number): UndoableBrick => ({
 })
 
 /** An upload's own bytes are read by us before any tool opens them; refused ones leave nothing behind. */
-export const inspectUpload = (stagingPath: string, format: 'qcow2' | 'raw'): UndoableBrick => ({
+export const inspectUpload = (stagingPath: string, imageLayerId: string, format: 'qcow2' | 'raw'): UndoableBrick => ({
   kind: 'undoable',
   name: 'inspect-upload',
   probe: async () => 'absent',
@@ -66,12 +66,17 @@ export const inspectUpload = (stagingPath: string, format: 'qcow2' | 'raw'): Und
     const { virtualSize } = await tools.inspector.inspect(stagingPath, format, { maxVirtualSize: tools.settings.maxVirtualSize })
     tools.learn({ virtualSize })
   },
-  undo: async (_, tools) => await tools.files.remove(stagingPath),
+  async undo(_, tools) {
+    // A copy into the pool's file system may have been cut off.
+    await tools.files.remove(`${(await layerFile(tools.db.read, imageLayerId)).path}.part`)
+    await tools.files.remove(stagingPath)
+  },
 })
 
 /**
- * Pivot: the staging file gets its name in the pool. The hard case does not exist: a rename is atomic, and the same file
- * under the new name with none under the old is *done*.
+ * Pivot: the staging file gets its name in the pool. The hard case does not exist: a rename is atomic, also that of the
+ * copy where the pool is another file system, and a file under the new name is *done*. What then is left under the old one
+ * goes in `dropUpload`.
  */
 export const publishUpload = (stagingPath: string, imageLayerId: string): PivotBrick => ({
   kind: 'pivot',
@@ -80,6 +85,13 @@ export const publishUpload = (stagingPath: string, imageLayerId: string): PivotB
     return (await tools.files.exists((await layerFile(tools.db.read, imageLayerId)).path)) ? 'done' : 'absent'
   },
   apply: async (_, tools) => await tools.files.rename(stagingPath, (await layerFile(tools.db.read, imageLayerId)).path),
+})
+
+export const dropUpload = (stagingPath: string): ForwardBrick => ({
+  kind: 'forward',
+  name: 'drop-upload',
+  probe: async (_, tools) => ((await tools.files.exists(stagingPath)) ? 'absent' : 'done'),
+  apply: async (_, tools) => await tools.files.remove(stagingPath),
 })
 
 /** A status on the way, so that clients see how far it is. */

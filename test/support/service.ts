@@ -29,6 +29,8 @@ export interface ServiceOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly stateDir?: string
   readonly args?: readonly string[]
+  /** A file system of this size as the default pool, seen by the service alone. */
+  readonly tinyPool?: string
 }
 
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
@@ -36,7 +38,8 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const stateDir = options.stateDir ?? (await mkdtemp('/tmp/strata-'))
   const password = 'tests-only'
   await rm(join(stateDir, 'url'), { force: true })
-  const child = spawn(process.execPath, [MAIN, ...(options.args ?? [])], {
+  const [command = '', ...args] = [...commandPrefix(stateDir, options.tinyPool), process.execPath, MAIN, ...(options.args ?? [])]
+  const child = spawn(command, args, {
     env: {
       ...process.env,
       STRATA_LISTEN: '127.0.0.1:0',
@@ -56,10 +59,16 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const url = await until(
     async () => {
       if (child.exitCode !== null) throw new Error(`the service ended with ${child.exitCode}:\n${output}`)
+      // Of processes that share a state directory only those that answer clients write the file.
+      const isWorker = options.args?.includes('worker') === true
+      if (isWorker) return /"url":"([^"]+)".*"msg":"ready"/.exec(output)?.[1]
       return existsSync(join(stateDir, 'url')) ? (await readFile(join(stateDir, 'url'), 'utf8')).trim() || undefined : undefined
     },
     { what: 'the service to be ready', timeoutMs: 30_000 },
-  )
+  ).catch((error: unknown) => {
+    child.kill('SIGKILL')
+    throw new Error(`${(error as Error).message}; it said:\n${output}`)
+  })
 
   let secret: string | undefined
   const token = async (): Promise<string> => {
@@ -94,6 +103,14 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     },
   }
   return service
+}
+
+/** The mount goes with the namespace, and that with its last process. Without root, one is root in a namespace of users first. */
+function commandPrefix(stateDir: string, tinyPool: string | undefined): string[] {
+  if (tinyPool === undefined) return []
+  const script = 'mkdir -p "$1" && mount -t tmpfs -o "size=$2,mode=700" pool "$1" && shift 2 && exec "$@"'
+  const asRoot = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']
+  return ['unshare', ...asRoot, '--mount', 'sh', '-c', script, 'sh', join(stateDir, 'pools', 'default'), tinyPool]
 }
 
 async function issueToken(url: string, password: string): Promise<string> {
