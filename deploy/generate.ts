@@ -1,5 +1,5 @@
 /**
- * The contract's build: bundles and lints openapi.yaml, and writes api/generated/ (never committed):
+ * The contract's build: bundles openapi.yaml, validates and lints it, and writes api/generated/ (never committed):
  *
  *   openapi.ts   types of every operation, for contract.ts
  *   document.ts  the bundled document as text, for the router, the validators and /openapi.json
@@ -12,6 +12,7 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:f
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import SwaggerParser from '@apidevtools/swagger-parser'
 import openapiTypescript, { astToString } from 'openapi-typescript'
 import ts from 'typescript'
 
@@ -24,6 +25,7 @@ try {
   const bundle = join(scratch, 'openapi.json')
   await redocly('bundle', 'openapi.yaml', '--config', 'deploy/redocly.yaml', '--output', bundle)
   const document = JSON.parse(await readFile(bundle, 'utf8')) as Json
+  await SwaggerParser.validate(structuredClone(document) as never)
   await mkdir(target, { recursive: true })
   await write('document.ts', `export const documentText: string = ${JSON.stringify(JSON.stringify(document))}\n`)
   await write('openapi.ts', await types(document))
