@@ -154,6 +154,24 @@ describe('changing an image', () => {
     expect((await api.as('member').get(`/image/v2/images/${id}`)).body.name).toBe('i')
   })
 
+  it.each(['constructor', '__proto__', 'hasOwnProperty', 'toString'])('takes %s for a property as any other', async (name) => {
+    const { id } = await create()
+    const changed = await patch(id, [{ op: 'add', path: `/${name}`, value: 'v' }]).expect(200)
+    expect(changed.text).toContain(`"${name}":"v"`)
+  })
+
+  it('takes 128 properties and no more', async () => {
+    const many = Object.fromEntries(Array.from({ length: 128 }, (_, index) => [`k${index}`, 'v']))
+    const { id } = await create(many)
+    expect((await patch(id, [{ op: 'add', path: '/more', value: 'v' }]).expect(413)).text).toContain('Attempted: 129, Maximum: 128')
+    await patch(id, [{ op: 'replace', path: '/k0', value: 'w' }]).expect(200)
+    await api
+      .as('member')
+      .post('/image/v2/images')
+      .send({ ...many, more: 'v' })
+      .expect(413)
+  })
+
   it('names the read-only attribute', async () => {
     const { id } = await create()
     expect((await patch(id, [{ op: 'replace', path: '/id', value: 'x' }])).text).toContain('Attribute &#x27;id&#x27; is read-only.')

@@ -10,7 +10,7 @@ import { dropLayer } from '../../domain/operations.js'
 import { ANY, type Query, type Stores } from '../../ports/stores.js'
 import { createImageData } from './data.js'
 import { createImageMembers } from './members.js'
-import { type ImageChange, isAttribute, patchImage, propertyValue, settableName, tagText } from './patch.js'
+import { checkProperties, type ImageChange, isAttribute, patchImage, propertyValue, settableName, tagText } from './patch.js'
 import { changeableImage, type ImageDeps, mayHaveVisibility, mayWrite, notAuthorized, note, visibleImage } from './rules.js'
 
 export type ImageService = ReturnType<typeof createImageService>
@@ -61,10 +61,9 @@ export function createImageService(deps: ImageDeps) {
 
     async update<R>(caller: Caller, id: string, changes: readonly ImageChange[], reply: (image: Image) => R): Promise<R> {
       return await db.transaction(async (stores) => {
-        const image = await changeableImage(stores, caller, id, 'modify_image')
+        const image = await heldImage(stores, caller, id)
         const changed = { ...patchImage(caller, image, changes), updatedAt: clock.now() }
-        const { id: _id, seq: _seq, status: _status, ...patch } = changed
-        await stores.images.update(id, patch)
+        await stores.images.update(id, callersOwn(changed))
         await note(stores, clock, image, 'image.update')
         return reply(changed)
       })
@@ -94,7 +93,7 @@ export function createImageService(deps: ImageDeps) {
 
     async addTag(caller: Caller, id: string, tag: string): Promise<void> {
       await db.transaction(async (stores) => {
-        const image = await changeableImage(stores, caller, id, 'modify_image')
+        const image = await heldImage(stores, caller, id)
         if (image.tags.includes(tagText(tag))) return
         if (image.tags.length >= 128)
           throw new DomainError('tooLarge', 'The limit has been exceeded on the number of allowed image tags. Maximum: 128')
@@ -104,7 +103,7 @@ export function createImageService(deps: ImageDeps) {
 
     async removeTag(caller: Caller, id: string, tag: string): Promise<void> {
       await db.transaction(async (stores) => {
-        const image = await changeableImage(stores, caller, id, 'modify_image')
+        const image = await heldImage(stores, caller, id)
         if (!image.tags.includes(tag)) throw new DomainError('notFound', `Could not find tag ${tag} of image ${id}`)
         await stores.images.update(id, { tags: image.tags.filter((one) => one !== tag), updatedAt: clock.now() })
       })
@@ -114,6 +113,29 @@ export function createImageService(deps: ImageDeps) {
     reactivate: (caller: Caller, id: string) => switchTo(deps, caller, id, 'active'),
   }
 }
+
+/** As it is once nobody else can change it until the commit. */
+async function heldImage(stores: Stores, caller: Caller, id: string): Promise<Image> {
+  const { status } = await changeableImage(stores, caller, id, 'modify_image')
+  await stores.images.transition(id, [status], { status })
+  return await changeableImage(stores, caller, id, 'modify_image')
+}
+
+/** What a caller may change, and no more: the bytes are the worker's, who may be publishing them at this moment. */
+const callersOwn = (image: Image): Partial<Image> => ({
+  projectId: image.projectId,
+  name: image.name,
+  visibility: image.visibility,
+  protected: image.protected,
+  hidden: image.hidden,
+  diskFormat: image.diskFormat,
+  containerFormat: image.containerFormat,
+  minDisk: image.minDisk,
+  minRam: image.minRam,
+  properties: image.properties,
+  tags: image.tags,
+  updatedAt: image.updatedAt,
+})
 
 function newImage(caller: Caller, attributes: Readonly<Record<string, unknown>>, now: number): Image {
   const { id, ...rest } = attributes
@@ -152,6 +174,7 @@ function newImage(caller: Caller, attributes: Readonly<Record<string, unknown>>,
     createdAt: now,
     updatedAt: now,
   }
+  checkProperties(properties)
   const image = patchImage(caller, blank, changes)
   mayHaveVisibility(caller, image.visibility)
   return image

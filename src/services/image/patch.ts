@@ -47,13 +47,27 @@ export function patchImage(caller: Caller, image: Image, changes: readonly Image
   const draft: Draft = { ...image }
   for (const change of changes) {
     settableName(change.name)
-    const attribute = ATTRIBUTES[change.name]
+    // Asked for as its own: every object also has a `constructor`.
+    const attribute = isAttribute(change.name) ? ATTRIBUTES[change.name] : undefined
     if (attribute === undefined) changeProperty(draft, change)
     else if (change.op !== 'remove') attribute(draft, change.value, caller)
     else if (change.name === 'tags') draft.tags = []
     else throw forbidden(`Property ${change.name} may not be removed.`)
   }
+  checkProperties(draft.properties, image.properties)
   return draft
+}
+
+const MAX_PROPERTIES = 128
+
+/** An image that came to more in other ways may still lose some. */
+export function checkProperties(properties: Image['properties'], before: Image['properties'] = {}): void {
+  const count = Object.keys(properties).length
+  if (count <= Math.max(MAX_PROPERTIES, Object.keys(before).length)) return
+  throw new DomainError(
+    'tooLarge',
+    `The limit has been exceeded on the number of allowed image properties. Attempted: ${count}, Maximum: ${MAX_PROPERTIES}`,
+  )
 }
 
 function changeProperty(draft: Draft, change: ImageChange): void {
