@@ -55,6 +55,8 @@ export async function createApp(deps: AppDeps): Promise<Express> {
   const app = express()
   app.disable('x-powered-by').disable('etag')
   app.set('trust proxy', deps.trustProxy ?? false)
+  // What express answers on its own, should all else fail, has no stack in it.
+  app.set('env', 'production')
   deps.mount?.(app)
   mountDocs(app, document)
   app.use((request, response) => serve(request, response))
@@ -157,8 +159,8 @@ export async function createApp(deps: AppDeps): Promise<Express> {
     return { ...NOBODY, projectId: '-', roles: ['admin'], isAdmin: true, requestId }
   }
 
-  function hereOf({ request, service, path, search }: Exchange): Here {
-    const origin = deps.publicUrl?.replace(/\/+$/, '') ?? `${request.protocol}://${request.host ?? 'localhost'}`
+  function hereOf({ asked, service, path, search }: Exchange): Here {
+    const origin = deps.publicUrl?.replace(/\/+$/, '') ?? asked
     return { origin, service: `${origin}/${service}`, path, search }
   }
 }
@@ -175,6 +177,8 @@ function open(request: Request, response: Response): Exchange {
     service,
     path,
     search: new URLSearchParams(query),
+    // Now: a request whose body was not read to its end has lost its socket, and with it this.
+    asked: `${request.protocol}://${request.host ?? 'localhost'}`,
     // Nova's first root takes no notice of versions: always the lowest.
     negotiated: negotiate(service, path.startsWith(OLD_COMPUTE) ? {} : request.headers),
     startedAt: performance.now(),

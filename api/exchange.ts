@@ -15,6 +15,8 @@ export interface Exchange {
   readonly service: ServiceName
   readonly path: string
   readonly search: URLSearchParams
+  /** Scheme and host of the URL the client used. */
+  readonly asked: string
   readonly negotiated: Negotiated
   readonly startedAt: number
   variant?: Variant

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/host/clock.js'
 import { ANY } from '../../src/ports/stores.js'
 import { emptyImage } from '../../src/qemu/qcow2-header.js'
+import { DEFAULT_SETTINGS } from '../../src/services/services.js'
 import { covers, HOST_ID, openApi, type TestApi } from '../support/api.js'
 import { createImportWorker } from '../support/import-worker.js'
 import { until } from '../support/until.js'
@@ -131,6 +132,22 @@ describe("an image's bytes", () => {
     expect((await show(id)).status).toBe('queued')
     expect(readdirSync(await home())).toEqual(before)
     expect(await api.db.read.artefacts.count(ANY, { ownerId: { is: id } })).toBe(0)
+  })
+
+  it("are refused in Glance's words when there are too many, and nothing is left of them", async () => {
+    const small = await openApi({
+      services: { settings: { ...DEFAULT_SETTINGS, hostId: HOST_ID, passwordCost: 10, maxImageSize: 100_000 } },
+    })
+    try {
+      const made = { disk_format: 'raw', container_format: 'bare' }
+      const { id } = (await small.as('member').post('/image/v2/images').send(made).expect(201)).body
+      const request = small.as('member').put(file(id)).set('Content-Type', 'application/octet-stream')
+      const answer = await request.send(randomBytes(3_000_000)).expect(413)
+      expect(answer.text).toContain('larger than the limit of 100000 bytes')
+      expect((await small.as('member').get(`/image/v2/images/${id}`).expect(200)).body.status).toBe('queued')
+    } finally {
+      await small.close()
+    }
   })
 
   it('of a broken upload leave nothing, and the next one succeeds', async () => {
