@@ -126,11 +126,18 @@ function imageDevice(entry: Record<string, unknown>): BlockDevice {
     sourceType,
     destinationType: entry['destination_type'] === 'local' ? 'local' : 'volume',
     uuid: typeof id === 'string' ? id : null,
-    bootIndex: typeof bootIndex === 'number' ? bootIndex : null,
-    sizeGib: typeof size === 'number' ? size : null,
+    bootIndex: wholeNumber(bootIndex, 'boot_index'),
+    sizeGib: wholeNumber(size, 'volume_size'),
     deleteOnTermination: entry['delete_on_termination'] === true,
     tag: typeof entry['tag'] === 'string' ? entry['tag'] : null,
   }
+}
+
+/** A tenant writes this property by hand if they like: what is no size must not become one. */
+function wholeNumber(value: unknown, field: string): number | null {
+  if (value === null || value === undefined) return null
+  if (typeof value === 'number' && Number.isInteger(value) && Math.abs(value) <= 2_147_483_647) return value
+  throw invalid(`Block Device Mapping is Invalid: Invalid ${field} field.`)
 }
 
 function requireLocalRoot(device: BlockDevice, image: Image | undefined): void {

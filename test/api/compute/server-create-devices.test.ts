@@ -32,6 +32,17 @@ describe('block devices', () => {
     )
   })
 
+  it.each([
+    ['volume_size', 1.5],
+    ['volume_size', 1e15],
+    ['volume_size', '1'],
+    ['boot_index', 0.5],
+  ])("take no %s of %j from an image's own list", async (field, value) => {
+    const list = [{ source_type: 'blank', destination_type: 'volume', boot_index: 1, volume_size: 1, [field]: value }]
+    const image = await anImage(rig, { properties: { block_device_mapping: JSON.stringify(list) } })
+    expect(await sentence({ imageRef: image.id })).toBe(`Block Device Mapping is Invalid: Invalid ${field} field.`)
+  })
+
   it('make volumes from image, snapshot source and nothing, each with its quota', async () => {
     const image = await anImage(rig, { properties: { hw_disk_bus: 'virtio' } })
     const devices = [
