@@ -22,7 +22,9 @@ export interface ModelRun {
 export type Model = Map<string, Content>
 
 export async function createModelRun(chance: Dice): Promise<ModelRun> {
-  let service: Service = await startService()
+  // These guests have no system: nobody would let a device go or heed the power button.
+  const env = { STRATA_UNPLUG_TIMEOUT_MS: '300' }
+  let service: Service = await startService({ env })
   const { stateDir } = service
   const tables: Tables = openTables(stateDir)
   const model: Model = new Map()
@@ -184,7 +186,7 @@ export async function createModelRun(chance: Dice): Promise<ModelRun> {
       story.push('kill -9 service')
       service.process.kill('SIGKILL')
       await until(() => service.process.signalCode !== null, { what: 'the service to be gone' })
-      service = await startService({ stateDir })
+      service = await startService({ env, stateDir })
       return
     }
     story.push(`kill -9 ${victim.pid} ${victim.line.split('\0')[0]}`)
@@ -214,9 +216,8 @@ export async function createModelRun(chance: Dice): Promise<ModelRun> {
     await ask('POST', VOLUMES, { volume: { size: 1, name: 'first' } })
     for (const { id } of volumes()) model.set(id, BLANK)
     await ask('PUT', `/volume/v3/os-quota-sets/${project()}`, { quota_set: QUOTA })
-    const image = (await ask('POST', '/image/v2/images', { name: 'blank', disk_format: 'raw', container_format: 'bare' })) as
-      | { id: string }
-      | undefined
+    const blank = { name: 'blank', disk_format: 'raw', container_format: 'bare', os_shutdown_timeout: '0' }
+    const image = (await ask('POST', '/image/v2/images', blank)) as { id: string } | undefined
     const body = new Uint8Array(randomBytes(UNIT)).fill(7)
     const headers = { 'x-auth-token': await service.token(), 'content-type': 'application/octet-stream' }
     const sent = await fetch(`${service.url}/image/v2/images/${image?.id}/file`, { method: 'PUT', headers, body })
