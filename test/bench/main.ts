@@ -18,6 +18,8 @@ import { startRawQemu } from './raw.js'
 import { type Tenant, tenantOf } from './tenant.js'
 
 const GIB = 1024 ** 3
+/** Rounds before the first that counts: code is compiled, validators are made, files are in the cache. */
+const WARM_UP = 8
 const { values } = parseArgs({ options: { json: { type: 'string' }, quick: { type: 'boolean', default: false } } })
 const n = (full: number): number => (values.quick ? Math.max(3, Math.round(full / 6)) : full)
 
@@ -39,6 +41,12 @@ async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Pr
   const samples: number[] = []
   const removals: number[] = []
   const taken: string[] = []
+  for (let index = 0; index < WARM_UP; index++) {
+    await raw.snapshot()
+    taken.push((await tenant.snapshot(volume)).id)
+  }
+  await forget()
+  removals.length = 0
   // Turn and turn about, so that both see the same machine. Depth stays low on both sides.
   for (let index = 0; index < n(30); index++) {
     floor.push(await timed(() => raw.snapshot()))
@@ -65,19 +73,26 @@ async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Pr
 
 async function offlineSnapshots(tenant: Tenant, engine: string): Promise<Row[]> {
   const volume = await tenant.createVolume({ size: 1 })
-  const taken = await repeat(n(30), async () => (await tenant.snapshot(volume)).available)
+  const once = async (): Promise<number> => (await tenant.snapshot(volume)).available
+  await repeat(WARM_UP, once)
+  const taken = await repeat(n(30), once)
   const many = await Promise.all(Array.from({ length: 16 }, () => tenant.createVolume({ size: 1 })))
-  const burst = await timed(async () => {
-    const queue = Array.from({ length: 60 }, (_, index) => many[index % 16] as string)
-    await Promise.all(
-      Array.from({ length: 16 }, async () => {
-        for (let next = queue.pop(); next !== undefined; next = queue.pop()) await tenant.snapshot(next)
-      }),
-    )
-  })
+  // Sixteen callers share sixty requests; it is over when every snapshot is available.
+  const burst = async (): Promise<number> =>
+    await timed(async () => {
+      const queue = Array.from({ length: 60 }, (_, index) => many[index % 16] as string)
+      await Promise.all(
+        Array.from({ length: 16 }, async () => {
+          for (let next = queue.pop(); next !== undefined; next = queue.pop()) await tenant.acceptSnapshot(next)
+        }),
+      )
+      await tenant.settled()
+    })
+  await burst()
+  const bursts = await repeat(3, burst)
   return [
     row(`POST snapshot of a detached volume to available, ${engine}`, taken, { budget: '< 10 ms' }),
-    { what: `burst of 60 snapshots at 16 at once, ${engine}`, n: 60, ours: 60_000 / burst, unit: '/s', budget: '> 400 /s' },
+    { what: `burst of 60 snapshots at 16 at once, ${engine}`, n: 3, ours: 60_000 / median(bursts), unit: '/s', budget: '> 400 /s' },
   ]
 }
 
