@@ -15,7 +15,7 @@ export async function runCell(scenario: Scenario, fault: Fault, more: Partial<Dr
   const { url, ...options } = more
   const world = await makeWorld(makeClock(), url)
   try {
-    const { writes } = await scenario.build(world)
+    const { writes, afterwards } = await scenario.build(world)
     const write = writes === undefined ? undefined : guestWriter(world, writes)
     await write?.('begin')
     const driven = await drive(world, {
@@ -23,6 +23,7 @@ export async function runCell(scenario: Scenario, fault: Fault, more: Partial<Dr
       fault,
       ...options,
       ...(write === undefined ? {} : { atGap: write }),
+      ...(afterwards === undefined ? {} : { afterwards }),
     })
     return { wrong: await judge(world), driven }
   } catch (error) {

@@ -32,6 +32,10 @@ export interface Drive {
   readonly operation: string
   readonly fault: Fault
   readonly agent?: AgentScript
+  /** Done once, when the engine has come to rest for the first time. */
+  readonly afterwards?: () => Promise<void>
+  /** Without the reconciler only what jobs themselves ask for is done. */
+  readonly reconciles?: boolean
   /** Called at every gap of the operation under test, with the guests still as they are. */
   readonly atGap?: (gap: string) => Promise<void>
   /** Ways to break the engine, for testing the harness. */
@@ -60,8 +64,14 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
   const spent: Spent = { fault: false, jobId: undefined, writes: 0 }
   const known = sabotaged(options, met, spent)
   let life = await begin(world, options)
+  let { afterwards } = options
   try {
-    for (let round = 0, idle = 0; idle < 2; round++) {
+    for (let round = 0, idle = 0; idle < 2 || afterwards !== undefined; round++) {
+      if (idle >= 2 && afterwards !== undefined) {
+        await afterwards()
+        afterwards = undefined
+        idle = 0
+      }
       if (round > 400) throw new Error('the engine does not come to rest')
       const now = world.clock.now()
       const claim = await life.ports.db.transaction((s) =>
@@ -69,8 +79,10 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
       )
       if (claim === undefined) {
         const reconciler = createReconciler({ ports: life.ports, doorbell: { ring: () => {} }, log: { info: () => {}, warn: () => {} } })
-        await reconciler.guests()
-        await reconciler.sweep()
+        if (options.reconciles !== false) {
+          await reconciler.guests()
+          await reconciler.sweep()
+        }
         world.clock.advance(120)
         idle = (await unfinished(world)) > 0 ? 0 : idle + 1
         if (round > 300) break

@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import * as ops from '../../src/domain/operations.js'
 import { makeImage } from './images.js'
+import { MERGE_SCENARIOS } from './merge-scenarios.js'
 import { SERVER_SCENARIOS } from './server-scenarios.js'
-import { BASE, boot, HEAVY, merge, merged, type Scenario, SMALL, scenario, served, snapshotOf, TOP, writing } from './stage.js'
+import { BASE, boot, type Scenario, SMALL, scenario, served, snapshotOf, TOP, writing } from './stage.js'
 import { DISK_MIB, MIB, type Volumed } from './world.js'
 
 const STORAGE_SCENARIOS: readonly Scenario[] = [
@@ -43,34 +44,6 @@ const STORAGE_SCENARIOS: readonly Scenario[] = [
       snapshots.push({ snapshotId, diskId: volume.diskId })
     }
     await world.enqueue(ops.createSnapshot, { serverId, switches, snapshots, quiesce: 'none', imageId: null })
-    return {}
-  }),
-  scenario('delete-snapshot', 'live, then merged', true, async (world) => {
-    const { serverId, volume } = await served(world, 'active', [BASE, TOP])
-    const snapshotId = await world.snapshot(volume, volume.layerIds[0] ?? '', 'deleting')
-    await world.enqueue(ops.deleteSnapshot, { snapshotId, children: 'share' })
-    return writing(serverId, volume)
-  }),
-  scenario('merge-layer', 'live, committed down', true, async (world) => {
-    const { serverId, volume } = await served(world, 'active', [HEAVY, SMALL])
-    await merge(world, volume, 0)
-    return writing(serverId, volume)
-  }),
-  scenario('merge-layer', 'live, pulled up', true, async (world) => {
-    const { serverId, volume } = await served(world, 'active', [BASE, SMALL, TOP, merged(BASE, TOP)])
-    await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
-    await world.snapshot(volume, volume.layerIds[2] ?? '', 'available')
-    await merge(world, volume, 1)
-    return writing(serverId, volume)
-  }),
-  scenario('merge-layer', 'offline, committed down', false, async (world) => {
-    await merge(world, await world.volume([HEAVY, SMALL]), 0)
-    return {}
-  }),
-  scenario('merge-layer', 'offline, pulled up', false, async (world) => {
-    const volume = await world.volume([BASE, SMALL, merged(BASE, TOP)])
-    await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
-    await merge(world, volume, 1)
     return {}
   }),
   scenario('drop-layer', 'of a branch', false, async (world) => {
@@ -205,4 +178,4 @@ const STORAGE_SCENARIOS: readonly Scenario[] = [
   }),
 ]
 
-export const SCENARIOS: readonly Scenario[] = [...STORAGE_SCENARIOS, ...SERVER_SCENARIOS]
+export const SCENARIOS: readonly Scenario[] = [...STORAGE_SCENARIOS, ...MERGE_SCENARIOS, ...SERVER_SCENARIOS]

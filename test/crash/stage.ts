@@ -13,7 +13,7 @@ export interface Scenario {
   readonly operation: string
   readonly live: boolean
   /** Disks a live guest goes on writing to while the job runs. */
-  build(world: World): Promise<{ readonly writes?: { serverId: string; diskId: string } }>
+  build(world: World): Promise<{ readonly writes?: { serverId: string; diskId: string }; readonly afterwards?: () => Promise<void> }>
 }
 
 export const BASE: Content = new Map([

@@ -3,7 +3,7 @@
  * without an operating system. It also keeps the reference: what each disk and each promise must read as.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openDatabase } from '../../db/connection.js'
 import type { Layer } from '../../src/domain/disk.js'
@@ -12,12 +12,23 @@ import type { Descriptor } from '../../src/domain/operation.js'
 import type { Server, ServerTask, VmState } from '../../src/domain/server.js'
 import type { Volume } from '../../src/domain/volume.js'
 import { ANY, type Database } from '../../src/ports/stores.js'
-import { type Content, makeImage } from './images.js'
+import { type Content, makeImage, scratch } from './images.js'
 import type { FakeClock } from './ports.js'
+import { GIB_SIZE, imageRow, serverRow, snapshotRow, volumeRow } from './rows.js'
 
 export const MIB = 1024 * 1024
 export const DISK_MIB = 8
-const GIB_SIZE = 1
+
+let migrated: Promise<string> | undefined
+/** An empty database with the schema in it, made once a process. */
+const template = async (): Promise<string> => {
+  migrated ??= (async () => {
+    const path = join(await scratch(), 'template.sqlite')
+    await (await openDatabase({ url: `sqlite:${path}` })).close()
+    return path
+  })()
+  return await migrated
+}
 
 export interface Volumed {
   readonly volumeId: string
@@ -37,8 +48,8 @@ export interface World {
   /** By disk, snapshot or image id: what it must read as. */
   readonly expected: Map<string, Content>
   origin(): { projectId: string; userId: string; requestId: string }
-  /** A volume of layers given base first: MiB → byte. */
-  volume(layers: readonly Content[], patch?: Partial<Volume>): Promise<Volumed>
+  /** A volume of layers given base first: MiB → byte; a branch where it stands `on` a layer there is. */
+  volume(layers: readonly Content[], patch?: Partial<Volume>, on?: string | null): Promise<Volumed>
   rootOf(serverId: string, layers: readonly Content[]): Promise<{ diskId: string; layerIds: string[] }>
   server(vmState: VmState, taskState?: ServerTask | null, patch?: Partial<Server>): Promise<string>
   attach(serverId: string, volume: Volumed, status?: 'attached' | 'attaching' | 'detaching'): Promise<string>
@@ -60,10 +71,12 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
   await mkdir(pool, { recursive: true })
   await mkdir(join(dir, 'staging'))
   const dbUrl = url ?? `sqlite:${join(dir, 'strata.sqlite')}`
+  if (url === undefined) await copyFile(await template(), join(dir, 'strata.sqlite'))
   const db = await openDatabase({ url: dbUrl, now: () => clock.now() })
   const [hostId, poolId, projectId, userId, typeId] = [randomUUID(), randomUUID(), randomUUID(), randomUUID(), randomUUID()] as const
   const now = clock.now()
   const expected = new Map<string, Content>()
+  const reads = new Map<string, Content>()
   await db.transaction(async (s) => {
     await s.hosts.insert({ id: hostId, state: 'up', address: '', bootId: 'boot', capabilities: {}, heartbeatAt: now, createdAt: now })
     await s.pools.insert({ id: poolId, hostId, name: `p-${poolId}`, path: pool, isDefault: true, createdAt: now })
@@ -87,22 +100,25 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
       ...patch,
     }
   }
-  const chain = async (layers: readonly Content[], diskId: string): Promise<string[]> => {
+  const chain = async (layers: readonly Content[], diskId: string, on: string | null): Promise<string[]> => {
     const ids: string[] = []
-    const merged = new Map<number, number>()
+    let below = on
+    const merged = new Map(on === null ? [] : reads.get(on))
     for (const [index, content] of layers.entries()) {
-      const row = layer({ parentId: ids.at(-1) ?? null, state: index === layers.length - 1 ? 'top' : 'sealed' })
-      await makeImage(join(pool, row.fileName), DISK_MIB, ids.length === 0 ? null : layerFileName(ids.at(-1) ?? '', 'qcow2'), content)
+      const row = layer({ parentId: below, state: index === layers.length - 1 ? 'top' : 'sealed' })
+      await makeImage(join(pool, row.fileName), DISK_MIB, below === null ? null : layerFileName(below, 'qcow2'), content)
       await db.transaction((s) => s.layers.insert(row))
       ids.push(row.id)
       for (const [block, byte] of content) merged.set(block, byte)
+      below = row.id
+      reads.set(row.id, new Map(merged))
     }
     expected.set(diskId, merged)
     return ids
   }
-  const disk = async (kind: 'root' | 'volume', serverId: string | null, layers: readonly Content[]) => {
+  const disk = async (kind: 'root' | 'volume', serverId: string | null, layers: readonly Content[], on: string | null = null) => {
     const diskId = randomUUID()
-    const layerIds = await chain(layers, diskId)
+    const layerIds = await chain(layers, diskId, on)
     await db.transaction((s) =>
       s.disks.insert({
         id: diskId,
@@ -130,33 +146,13 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
     projectId,
     expected,
     origin,
-    async volume(layers, patch = {}) {
+    async volume(layers, patch = {}, on = null) {
       const volumeId = randomUUID()
-      const { diskId, layerIds } = await disk('volume', null, layers)
+      const { diskId, layerIds } = await disk('volume', null, layers, on)
       await db.transaction(async (s) => {
-        await s.volumes.insert({
-          id: volumeId,
-          projectId,
-          userId,
-          diskId,
-          name: null,
-          description: null,
-          status: layers.length === 0 ? 'creating' : 'available',
-          previousStatus: null,
-          sizeGib: GIB_SIZE,
-          bootable: false,
-          readonly: false,
-          metadata: {},
-          imageMetadata: null,
-          volumeTypeId: typeId,
-          availabilityZone: 'nova',
-          snapshotId: null,
-          sourceVolumeId: null,
-          imageId: null,
-          createdAt: now,
-          updatedAt: null,
-          ...patch,
-        })
+        await s.volumes.insert(
+          volumeRow({ id: volumeId, projectId, userId, diskId, volumeTypeId: typeId, createdAt: now }, layers.length > 0, patch),
+        )
         await s.quotas.take(projectId, volumeId, { volumes: 1, gigabytes: GIB_SIZE })
       })
       return { volumeId, diskId, layerIds }
@@ -164,52 +160,8 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
     rootOf: async (serverId, layers) => await disk('root', serverId, layers),
     async server(vmState, taskState = null, patch = {}) {
       const id = randomUUID()
-      const powerState = vmState === 'active' ? 1 : vmState === 'paused' ? 3 : vmState === 'stopped' ? 4 : 0
       await db.transaction(async (s) => {
-        await s.servers.insert({
-          id,
-          projectId,
-          userId,
-          hostId,
-          name: 'victim',
-          description: null,
-          vmState,
-          taskState,
-          powerState,
-          flavor: {
-            id: '1',
-            name: 'tiny',
-            vcpus: 1,
-            ramMib: 32,
-            diskGib: 1,
-            ephemeralGib: 0,
-            swapMib: 0,
-            isPublic: true,
-            description: null,
-            extraSpecs: {},
-          },
-          imageId: null,
-          kernelLayerId: null,
-          ramdiskLayerId: null,
-          imageProperties: {},
-          rootDeviceName: '/dev/vda',
-          metadata: {},
-          tags: [],
-          availabilityZone: 'nova',
-          reservationId: 'r-1',
-          accessIpV4: '',
-          accessIpV6: '',
-          userData: null,
-          keyName: null,
-          locked: false,
-          fault: null,
-          createdAt: now,
-          updatedAt: null,
-          launchedAt: null,
-          terminatedAt: null,
-          deletedAt: null,
-          ...patch,
-        })
+        await s.servers.insert(serverRow({ id, projectId, userId, hostId, createdAt: now, vmState, taskState }, patch))
         await s.quotas.take(projectId, id, { instances: 1, cores: 1, ram: 32 })
       })
       return id
@@ -233,27 +185,8 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
     async snapshot(volume, layerId, status, serverId = null) {
       const id = randomUUID()
       await db.transaction(async (s) => {
-        await s.snapshots.insert({
-          id,
-          projectId,
-          userId,
-          volumeId: volume.volumeId,
-          diskId: volume.diskId,
-          serverId,
-          layerId,
-          serverSnapshotId: null,
-          parentId: null,
-          strategy: 'qemu-external',
-          name: null,
-          description: null,
-          status,
-          progress: '0%',
-          sizeGib: GIB_SIZE,
-          metadata: {},
-          report: null,
-          createdAt: now,
-          updatedAt: null,
-        })
+        const { volumeId, diskId } = volume
+        await s.snapshots.insert(snapshotRow({ id, projectId, userId, volumeId, diskId, serverId, layerId, status, createdAt: now }))
         await s.quotas.take(projectId, id, { snapshots: 1, gigabytes: GIB_SIZE })
       })
       return id
@@ -261,31 +194,7 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
     async image(status, patch = {}) {
       const id = randomUUID()
       await db.transaction(async (s) => {
-        await s.images.insert({
-          id,
-          projectId,
-          name: null,
-          status,
-          visibility: 'private',
-          protected: false,
-          hidden: false,
-          diskFormat: null,
-          containerFormat: null,
-          minDisk: 0,
-          minRam: 0,
-          size: null,
-          virtualSize: null,
-          checksum: null,
-          hashAlgo: null,
-          hashValue: null,
-          properties: {},
-          tags: [],
-          layerId: null,
-          sourceLayerId: null,
-          createdAt: now,
-          updatedAt: now,
-          ...patch,
-        })
+        await s.images.insert(imageRow({ id, projectId, status, createdAt: now, updatedAt: now }, patch))
         await s.quotas.take(projectId, id, { images: 1 })
       })
       return id
