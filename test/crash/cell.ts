@@ -27,7 +27,7 @@ export async function runCell(scenario: Scenario, fault: Fault, more: Partial<Dr
     })
     return { wrong: await judge(world), driven }
   } catch (error) {
-    return { wrong: [`the engine threw: ${error instanceof Error ? error.stack : error}`], driven: { gaps: [], steps: [] } }
+    return { wrong: [`the engine threw: ${error instanceof Error ? error.stack : error}`], driven: { gaps: [], steps: [], struck: true } }
   } finally {
     await killGuests(world.dir)
     await world.destroy()

@@ -47,6 +47,8 @@ export interface Driven {
   /** Gaps and steps of the operation under test, in the order they were met. */
   readonly gaps: string[]
   readonly steps: string[]
+  /** Did the fault find what it was to strike? */
+  readonly struck: boolean
 }
 
 class Killed extends Error {}
@@ -60,7 +62,7 @@ const LEASE = 10_000_000
 
 export async function drive(world: World, options: Drive): Promise<Driven> {
   const { fault } = options
-  const met: Driven = { gaps: [], steps: [] }
+  const met = { gaps: [] as string[], steps: [] as string[] }
   const spent: Spent = { fault: false, jobId: undefined, writes: 0 }
   const known = sabotaged(options, met, spent)
   let life = await begin(world, options)
@@ -118,7 +120,7 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
   } finally {
     await life.die()
   }
-  return met
+  return { ...met, struck: spent.fault }
 }
 
 const begin = async (world: World, { agent = 'honest', wrapDb }: Drive): Promise<Incarnation> => await incarnate(world, agent, wrapDb)
@@ -160,7 +162,7 @@ function unreliable(db: Database, fault: Fault, spent: Spent): Database {
 }
 
 /** The registry with one step of one operation behaving badly once. */
-function sabotaged({ operation, fault, wrapPlan = (plan) => plan }: Drive, met: Driven, spent: Spent): Registry {
+function sabotaged({ operation, fault, wrapPlan = (plan) => plan }: Drive, met: Pick<Driven, 'steps'>, spent: Spent): Registry {
   const bend = <S extends Step<object, Tools>>(step: S): S => {
     if (!met.steps.includes(step.name)) met.steps.push(step.name)
     return {

@@ -1,39 +1,78 @@
 /**
- * `npm run sweep`: every operation, every fault, a table. Exit code 1 when a cell is wrong. Words given pick scenarios;
- * STRATA_SWEEP_EVERY=5 takes only each fifth fault.
+ * `npm run sweep`: every operation, every fault, in as many processes as there are cores; a table at the end, exit code 1
+ * when a cell is wrong. Words given pick scenarios, `--fault=<name>` one fault. STRATA_SWEEP_EVERY=5 takes about each
+ * fifth cell, by a seed that is printed and set with STRATA_CRASH_SEED.
  */
-import { faultsOf, nameOf, runCell } from './cell.js'
+import { fork } from 'node:child_process'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { again, chosenSeed } from './random.js'
 import { SCENARIOS } from './scenarios.js'
+import type { Task, Told } from './sweep-lane.js'
 
-const picked = process.argv.slice(2)
+const words = process.argv.slice(2).filter((one) => !one.startsWith('--'))
+const fault = process.argv.find((one) => one.startsWith('--fault='))?.slice('--fault='.length)
 const every = Number(process.env['STRATA_SWEEP_EVERY'] ?? 1)
+const seed = chosenSeed()
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
-let bad = 0
-let all = 0
 const began = Date.now()
-for (const scenario of SCENARIOS.filter((one) => picked.length === 0 || picked.some((word) => one.name.includes(word)))) {
-  const started = Date.now()
-  let wrongHere = 0
-  let cells = 0
-  try {
-    for (const fault of (await faultsOf(scenario)).filter((_, index) => index % every === 0)) {
-      cells++
-      const { wrong } = await runCell(scenario, fault)
-      if (wrong.length === 0) continue
-      wrongHere++
-      say(`  WRONG  ${scenario.name}: ${nameOf(fault)}\n         ${wrong.join('\n         ')}`)
-    }
-  } catch (error) {
-    wrongHere++
-    say(`  WRONG  ${error instanceof Error ? error.message : error}`)
-  }
-  all += cells
-  bad += wrongHere
+const isPicked = (name: string): boolean =>
+  words.length === 0 || words.includes(name) || (!SCENARIOS.some((one) => words.includes(one.name)) && words.some((w) => name.includes(w)))
+const queue = SCENARIOS.map((one) => one.name).filter(isPicked)
+const told: Told[] = []
+
+say(`sweep of ${queue.length} scenarios, seed ${seed}${every === 1 ? '' : `, about one cell in ${every}`}`)
+const crew = Array.from({ length: Math.min(queue.length, Math.max(1, availableParallelism())) }, lane)
+await Promise.all(crew)
+table()
+const bad = count('wrong')
+const seconds = ((Date.now() - began) / 1000).toFixed(0)
+say(`${told.length} cells: ${count('ok')} ok, ${bad} wrong, ${count('missed')} not applicable; seed ${seed}, ${seconds} s`)
+process.exitCode = bad === 0 && told.length > 0 ? 0 : 1
+
+async function lane(): Promise<void> {
+  const program = fileURLToPath(new URL('./sweep-lane.ts', import.meta.url))
+  const child = fork(program, { execArgv: ['--import', 'tsx'] })
+  let doing = ''
+  await new Promise<void>((resolve) => {
+    child.on('message', (message: Told | 'next') => {
+      if (message !== 'next') return hear(message)
+      const scenario = queue.shift()
+      if (scenario === undefined) return void child.kill()
+      doing = scenario
+      child.send({ scenario, fault, every, seed } satisfies Task)
+    })
+    child.on('exit', (code) => {
+      if (code !== null && code !== 0)
+        hear({ scenario: doing, kind: 'none', fault: 'none', verdict: 'wrong', wrong: [`the process ended with ${code}`] })
+      resolve()
+    })
+  })
+}
+
+function hear(one: Told): void {
+  told.push(one)
+  if (one.verdict !== 'wrong') return
   say(
-    `${scenario.name.padEnd(48)} ${String(cells).padStart(4)} cells ${String(wrongHere).padStart(4)} wrong ${((Date.now() - started) / 1000).toFixed(1).padStart(7)} s`,
+    `  WRONG  ${one.scenario}: ${one.fault}\n         ${one.wrong.join('\n         ')}\n         again: ${again(one.scenario, one.fault)}`,
   )
 }
-say(
-  `${'all'.padEnd(48)} ${String(all).padStart(4)} cells ${String(bad).padStart(4)} wrong ${((Date.now() - began) / 1000).toFixed(1).padStart(7)} s`,
-)
-process.exitCode = bad === 0 ? 0 : 1
+
+function count(verdict: Told['verdict'], of: readonly Told[] = told): number {
+  return of.filter((one) => one.verdict === verdict).length
+}
+
+/** ok/wrong/not applicable, by scenario and kind of fault. */
+function table(): void {
+  const kinds = [...new Set(told.map((one) => one.kind))].toSorted()
+  say(`\n${'ok/wrong/not applicable'.padEnd(46)}${kinds.map((kind) => kind.padStart(15)).join('')}`)
+  for (const name of SCENARIOS.map((one) => one.name)) {
+    const mine = told.filter((one) => one.scenario === name)
+    if (mine.length === 0) continue
+    const cells = kinds.map((kind) => {
+      const of = mine.filter((one) => one.kind === kind)
+      return (of.length === 0 ? '-' : `${count('ok', of)}/${count('wrong', of)}/${count('missed', of)}`).padStart(15)
+    })
+    say(`${name.padEnd(46)}${cells.join('')}`)
+  }
+}
