@@ -1,6 +1,6 @@
 /** How a run ends: settled, failed, back in the queue, or handed to a person. Each is one fenced transaction. */
 import type { JobError } from '../domain/job.js'
-import type { Claim, Stores } from '../ports/stores.js'
+import type { Claim, JournalEntry, Stores } from '../ports/stores.js'
 import type { Operation, Plan } from '../steps/step.js'
 import type { Tools, WorkerPorts } from '../steps/tools.js'
 import type { JobJournal } from './journal.js'
@@ -11,7 +11,8 @@ export type RunResult = 'done' | 'failed' | 'cancelled' | 'needs_attention' | 'r
 const PATIENCE = 60
 
 export interface Endings {
-  settle(): Promise<RunResult>
+  /** With what the last step leaves in the journal and in the tables. */
+  settle(entries?: readonly JournalEntry[], rows?: (stores: Stores) => Promise<void> | undefined): Promise<RunResult>
   abandon(error: JobError | null, cancelled: boolean): Promise<RunResult>
   askForPerson(error: JobError): Promise<RunResult>
   /** Exponential, a minute at most, from half a second; bounded, and never silent. */
@@ -43,13 +44,15 @@ export function createEndings(parts: {
   }
 
   return {
-    async settle() {
+    async settle(entries = [], rows) {
       return await db.transaction(async (stores) => {
+        await rows?.(stores)
+        if (entries.length > 0) await stores.jobs.journal(lease, entries)
         let failed: string | undefined
-        const view = journal.view(clock.now(), (sentence) => {
+        const fail = (sentence: string): void => {
           failed = sentence
-        })
-        await plan.settle(job.input, stores, view)
+        }
+        await plan.settle(job.input, stores, journal.view(clock.now(), { fail, entries }))
         const error = failed === undefined ? null : { message: failed, detail: failed }
         await stores.jobs.settle(lease, error === null ? 'done' : 'failed', error)
         return error === null ? 'done' : 'failed'

@@ -18,7 +18,8 @@ export interface JobJournal {
   learn(name: string, facts: Facts): void
   /** Facts of this run so far, not yet written. */
   takeFacts(name: string): Facts
-  view(now: number, fail?: (sentence: string) => void): Journal
+  /** `entries` are part of the same transaction and count as written. */
+  view(now: number, more?: { fail?: (sentence: string) => void; entries?: readonly JournalEntry[] }): Journal
 }
 
 export function createJobJournal(db: Database, claim: Claim): JobJournal {
@@ -56,17 +57,20 @@ export function createJobJournal(db: Database, claim: Claim): JobJournal {
         keep(entry.name, { state: entry.state, ordinal: entry.ordinal, facts: entry.facts ?? before })
       }
     },
-    view: (now, fail = () => {}) => ({
-      fail,
-      jobId: claim.job.id,
-      hostId: claim.job.hostId,
-      requestId: claim.job.requestId,
-      userId: claim.job.userId,
-      projectId: claim.job.projectId,
-      now,
-      facts: (name) => rows.get(name)?.facts ?? {},
-      begun: (name) => rows.has(name),
-      recovered: (name) => rows.get(name)?.facts['recovered'] === true,
-    }),
+    view(now, { fail = () => {}, entries = [] } = {}) {
+      const facts = (name: string): Facts => entries.find((entry) => entry.name === name)?.facts ?? rows.get(name)?.facts ?? {}
+      return {
+        fail,
+        jobId: claim.job.id,
+        hostId: claim.job.hostId,
+        requestId: claim.job.requestId,
+        userId: claim.job.userId,
+        projectId: claim.job.projectId,
+        now,
+        facts,
+        begun: (name) => rows.has(name),
+        recovered: (name) => facts(name)['recovered'] === true,
+      }
+    },
   }
 }

@@ -5,7 +5,7 @@
  */
 import { AdapterError, NeedsAttention } from '../domain/errors.js'
 import type { JobError } from '../domain/job.js'
-import type { Claim, JournalEntry } from '../ports/stores.js'
+import type { Claim, JournalEntry, Stores } from '../ports/stores.js'
 import { LeaseLost } from '../ports/stores.js'
 import type { Guard, Observed, Operation, Step } from '../steps/step.js'
 import { Yielded } from '../steps/step.js'
@@ -55,9 +55,10 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
       if (job.state === 'undoing') return await undoAll(job.error, job.cancelRequested)
       for (const [index, step] of steps.entries()) {
         if (journal.state(step.name) === 'done') continue
-        await complete(step, steps[index + 1])
+        const result = await complete(step, steps[index + 1])
+        if (result !== undefined) return result
       }
-      return await finish()
+      return await settle()
     } catch (error) {
       if (stopped(error)) throw error
       if (error instanceof Yielded) return await endings.makeWay()
@@ -67,8 +68,8 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
     }
   }
 
-  /** One step from whatever state the journal shows it in to `done`. */
-  async function complete(step: AnyStep, next: AnyStep | undefined): Promise<void> {
+  /** One step from whatever state the journal shows it in to `done`; with the last one the job ends. */
+  async function complete(step: AnyStep, next: AnyStep | undefined): Promise<RunResult | undefined> {
     let recovered = false
     let observed: Observed = 'absent'
     const guard = step.kind === 'pivot' ? plan.guard : undefined
@@ -78,9 +79,7 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
     }
     // Only once it is known that a pivot found started did not happen: beneath a switched disk nothing is undone.
     if (observed !== 'done' && step.kind !== 'forward' && !pastPivot() && signals.cancel.aborted) throw new Cancelled()
-    if (journal.state(step.name) !== 'started') {
-      await write([journal.entry(step.name, 'started'), ...(guard ? [journal.entry(guard.name, 'started', 'guard')] : [])])
-    }
+    if (journal.state(step.name) !== 'started') await write(starting(step))
     for (let attempt = 1; observed !== 'done'; attempt++) {
       if (observed === 'partial' && step.resumes !== true) {
         if (step.kind !== 'undoable') throw new NeedsAttention(`Step ${step.name} is half done and cannot be undone.`)
@@ -101,14 +100,17 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
         if (!recovered && attempt >= maxAttempts) throw step.kind === 'undoable' ? error : new TryLater('still unknown', { cause: error })
       }
     }
-    // `done` of this and `started` of the next in one commit; a pivot starts alone, after a last look at `cancel`.
-    const ahead = next !== undefined && next.kind !== 'pivot' && journal.state(next.name) === undefined ? [next] : []
     const facts = { ...journal.takeFacts(step.name), ...(recovered ? { recovered: true } : {}) }
-    const entries: JournalEntry[] = [{ ...journal.entry(step.name, 'done'), facts }, ...ahead.map((s) => journal.entry(s.name, 'started'))]
+    const done: JournalEntry = { ...journal.entry(step.name, 'done'), facts }
     await gap(`${step.name}:before-done`)
-    await write(entries, (stores) => step.record?.(input, stores, facts))
-    journal.fresh(ahead.map((s) => s.name))
+    // `done` of this and `started` of the next in one commit, or of the last one and the end of the job.
+    const record = (stores: Stores): Promise<void> | undefined => step.record?.(input, stores, facts)
+    if (next === undefined) return await settle([done], record)
+    const ahead = journal.state(next.name) === undefined && !signals.cancel.aborted ? starting(next) : []
+    await write([done, ...ahead], record)
+    if (ahead.length > 0) journal.fresh([next.name])
     await gap(`${step.name}:after-done`)
+    return undefined
   }
 
   /** While nobody can say whether a pivot happened, nothing is done and nothing undone. */
@@ -173,11 +175,17 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
     return await endings.abandon(error, cancelled)
   }
 
-  async function finish(): Promise<RunResult> {
+  async function settle(...last: Parameters<typeof endings.settle>): Promise<RunResult> {
     await gap('before-settle')
-    const result = await endings.settle().catch(unwritten)
+    const result = await endings.settle(...last).catch(unwritten)
     await gap('after-settle')
     return result
+  }
+
+  /** A step's first entry, with that of the guard around a pivot. */
+  function starting(step: AnyStep): JournalEntry[] {
+    const guard = step.kind === 'pivot' ? plan.guard : undefined
+    return [journal.entry(step.name, 'started'), ...(guard ? [journal.entry(guard.name, 'started', 'guard')] : [])]
   }
 
   async function write(entries: readonly JournalEntry[], rows?: Parameters<typeof journal.write>[1]): Promise<void> {

@@ -148,7 +148,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
     while (again && accepting) {
       again = false
       try {
-        while (accepting && runs.size < concurrency && (await claimOne())) await readFlags()
+        while (accepting && runs.size < concurrency && (await claimOne()));
       } catch (error) {
         log.warn({ error }, 'cannot claim jobs now')
       }

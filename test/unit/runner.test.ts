@@ -146,9 +146,10 @@ describe('the runner', () => {
 
   it('cancels before the pivot and undoes', async () => {
     await enqueue()
-    await run({ prepare: [step('undoable', 'a')] }, { dieAt: 'a:after-done' })
-    expect(await run({ prepare: [step('undoable', 'a')], pivot: step('pivot', 'p') }, { cancel: true })).toBe('cancelled')
-    expect(said).toEqual(['apply a', 'undo a', 'abandon cancelled'])
+    const plan = { prepare: [step('undoable', 'a')], pivot: step('pivot', 'p') }
+    await run(plan, { dieAt: 'a:after-done' })
+    expect(await run(plan, { cancel: true })).toBe('cancelled')
+    expect(said).toEqual(['apply a', 'probe p', 'undo a', 'abandon cancelled'])
   })
 
   it('leaves a guard whatever happens, and first of all after a crash', async () => {
