@@ -136,7 +136,7 @@ describe("an image's bytes", () => {
 
   it("are refused in Glance's words when there are too many, and nothing is left of them", async () => {
     const small = await openApi({
-      services: { settings: { ...DEFAULT_SETTINGS, hostId: HOST_ID, passwordCost: 10, maxImageSize: 100_000 } },
+      services: { settings: { ...DEFAULT_SETTINGS, hostId: HOST_ID, passwordCost: 10, stagingDir: '', maxImageSize: 100_000 } },
     })
     try {
       const made = { disk_format: 'raw', container_format: 'bare' }
@@ -148,6 +148,20 @@ describe("an image's bytes", () => {
     } finally {
       await small.close()
     }
+  })
+
+  it('are not blamed when it is our storage that fails', async () => {
+    const id = await create()
+    const path = await home()
+    await api.db.transaction((stores) => stores.pools.update(api.poolId, { path: '/nonexistent' }))
+    try {
+      expect((await upload(id, randomBytes(1000)).expect(503)).text).toContain('could not be stored')
+    } finally {
+      await api.db.transaction((stores) => stores.pools.update(api.poolId, { path }))
+    }
+    expect((await show(id)).status).toBe('queued')
+    api.takeFaults()
+    await upload(id, randomBytes(1000)).expect(204)
   })
 
   it('of a broken upload leave nothing, and the next one succeeds', async () => {

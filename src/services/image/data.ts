@@ -18,6 +18,9 @@ import { changeableImage, type ImageDeps, noImage, note, visibleImage } from './
 /** An upload that has not touched its staging file for so long is gone; a living one touches it every few seconds. */
 const ABANDONED_AFTER_MS = 60_000
 
+/** So the inspector begins; any other failure is ours and no fault of the bytes. */
+const REFUSED = 'The image was refused'
+
 export interface Download {
   readonly image: Image
   readonly size: number
@@ -42,7 +45,9 @@ export function createImageData(deps: ImageDeps) {
           'notFound',
           `Image ${imageId} could not be found after upload. The image may have been deleted during the upload.`,
         )
-      throw new DomainError('invalid', job.error?.message ?? 'The uploaded data is not an image of the declared format.')
+      if (job.error?.message.startsWith(REFUSED) !== true)
+        throw new DomainError('unavailable', `Image ${imageId} could not be stored. It is queued again: please try later.`)
+      throw new DomainError('invalid', job.error.message)
     },
 
     /** Undefined: there is no data yet. `pick` chooses the bytes once the size is known. */
