@@ -89,7 +89,12 @@ function statuses({ tables, kills }: Looked): string[] {
     ...odd(`SELECT 'server', id, vm_state, task_state, fault FROM servers WHERE task_state IS NOT NULL OR vm_state = 'building'`),
     ...(kills ? [] : odd("SELECT 'server', id, vm_state, fault FROM servers WHERE vm_state = 'error'")),
     ...odd("SELECT 'image', id, status FROM images WHERE status NOT IN ('active', 'killed')"),
-    ...odd(`SELECT 'job', id, operation, state, error FROM jobs WHERE state = 'needs_attention' ${kills ? '' : "OR state IN ('failed')"}`),
+    ...odd(
+      `SELECT 'job', id, operation, state, error FROM jobs WHERE state = 'needs_attention' ${
+        // A guest without a system never lets a device go.
+        kills ? '' : "OR (state = 'failed' AND operation <> 'detach-volume')"
+      }`,
+    ),
     ...odd('SELECT * FROM job_locks'),
     ...odd(`SELECT 'attachment', id, status FROM attachments WHERE status NOT IN ('attached')`),
     ...odd("SELECT 'layer', id, state FROM layers WHERE state NOT IN ('top', 'sealed')"),
