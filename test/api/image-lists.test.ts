@@ -19,6 +19,8 @@ const create = async (body: object = {}, role: Role = 'member') =>
 const list = async (query: string, role: Role = 'member') => (await api.as(role).get(`/image/v2/images${query}`).expect(200)).body
 const names = (page: { images: { name: string }[] }) => page.images.map((image) => image.name)
 
+type Page = { images: { name: string }[]; first: string; schema: string; next?: string }
+
 describe('listing images', () => {
   it('pages by relative links to the end, each image once', async () => {
     covers('listImages', 'success')
@@ -27,7 +29,7 @@ describe('listing images', () => {
     let next: string | undefined = '/v2/images?limit=2&pager=yes&sort=name:asc'
     const pages: number[] = []
     while (next !== undefined) {
-      const page = (await api.as('member').get(`/image${next}`).expect(200)).body
+      const page: Page = (await api.as('member').get(`/image${next}`).expect(200)).body
       expect(page.first).toBe('/v2/images?limit=2&pager=yes&sort=name%3Aasc')
       expect(page.schema).toBe('/v2/schemas/images')
       pages.push(page.images.length)
