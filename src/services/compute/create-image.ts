@@ -170,8 +170,8 @@ async function ofVolumes(stores: Stores, { caller, server, wanted, now, image }:
   }
   if (switches.length === 0)
     throw new DomainError('invalidState', `Cannot 'createImage' instance ${server.id} while its volumes are not attached`)
-  const { kernel_id: _kernel, ...properties } = image.properties
-  await stores.images.insert({ ...image, properties: { ...properties, ...snapshotMapping(server, mapped), ...wanted.metadata } })
+  const properties = { ...image.properties, ...snapshotMapping(server, mapped), ...wanted.metadata }
+  await stores.images.insert({ ...image, properties })
   const input = { serverId: server.id, switches, snapshots, quiesce: await quiesceOf(stores, server.id), imageId: image.id }
   await stores.jobs.enqueue(createSnapshot, input, enqueueOptions(caller, server))
 }

@@ -117,12 +117,19 @@ function requireFits(flavor: Flavor, image: Image, localRoot: boolean): void {
 }
 
 async function bootOf(stores: Stores, caller: Caller, image: Image | undefined, plan: DevicePlan): Promise<Boot> {
-  const { block_device_mapping: _list, bdm_v2: _marker, ...inherited } = image?.properties ?? plan.volumes[0]?.use.imageMetadata ?? {}
+  const { block_device_mapping: _list, bdm_v2: _marker, ...inherited } = image?.properties ?? ofRootVolume(plan)
   const kernelLayerId = await bootLayer(stores, caller, inherited['kernel_id'])
   const ramdiskLayerId = await bootLayer(stores, caller, inherited['ramdisk_id'])
   const properties = kernelLayerId === null ? inherited : { os_command_line: DEFAULT_COMMAND_LINE, ...inherited }
   return { properties, kernelLayerId, ramdiskLayerId }
 }
+
+/** What Cinder keeps of the image the root volume was made from, without the image's own record: that says nothing of a volume. */
+function ofRootVolume(plan: DevicePlan): Metadata {
+  const kept = Object.entries(plan.volumes[0]?.use.imageMetadata ?? {})
+  return Object.fromEntries(kept.filter(([name]) => !OF_THE_RECORD.includes(name)))
+}
+const OF_THE_RECORD = ['image_id', 'image_name', 'checksum', 'container_format', 'disk_format', 'min_disk', 'min_ram', 'size']
 
 async function bootLayer(stores: Stores, caller: Caller, imageId: string | undefined): Promise<string | null> {
   if (imageId === undefined || imageId === '') return null

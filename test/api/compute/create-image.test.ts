@@ -148,6 +148,33 @@ describe('createImage of a volume-backed server', () => {
     expect(devices[1]).toMatchObject({ boot_index: null, delete_on_termination: false, device_name: '/dev/vdb' })
   })
 
+  it('hands on how the guest boots, from its root volume through the image to a server made of that', async () => {
+    const kernel = await anImage(rig, { diskFormat: 'aki', containerFormat: 'aki' })
+    const ramdisk = await anImage(rig, { diskFormat: 'ari', containerFormat: 'ari' })
+    const boots = { kernel_id: kernel.id, ramdisk_id: ramdisk.id, os_command_line: 'quiet', hw_qemu_guest_agent: 'yes' }
+    const root = await aVolume(rig, { bootable: true, imageMetadata: { ...boots, image_id: 'i', image_name: 'n', min_ram: '0' } })
+    const mapping = [{ uuid: root.id, source_type: 'volume', destination_type: 'volume', boot_index: 0 }]
+    const id = await aServer(rig, { body: { block_device_mapping_v2: mapping } })
+    const booted = await rig.db.read.servers.find(ANY, id)
+    expect(booted).toMatchObject({ kernelLayerId: kernel.layerId, ramdiskLayerId: ramdisk.layerId, imageProperties: boots })
+    for (const absent of ['image_id', 'image_name', 'min_ram']) expect(booted?.imageProperties).not.toHaveProperty(absent)
+
+    const { image_id: imageId } = (await createImage('member', id, { name: 'whole' }, '2.45')).body
+    expect((await rig.db.read.images.find(ANY, imageId))?.properties).toMatchObject(boots)
+    const layerId = (await rig.db.read.disks.find(ANY, root.diskId))?.topLayerId ?? ''
+    await rig.db.transaction(async (stores) => {
+      await stores.images.update(imageId, { status: 'active' })
+      for (const one of await stores.snapshots.list(ANY, { where: { serverId: { is: id } } }))
+        await stores.snapshots.update(one.id, { status: 'available', layerId })
+    })
+    const again = await aServer(rig, { body: { imageRef: imageId } })
+    expect(await rig.db.read.servers.find(ANY, again)).toMatchObject({
+      kernelLayerId: kernel.layerId,
+      ramdiskLayerId: ramdisk.layerId,
+      imageProperties: boots,
+    })
+  })
+
   it('gives servers made from it volumes of their own', async () => {
     const volume = await aVolume(rig, { bootable: true, status: 'in-use', imageMetadata: { hw_disk_bus: 'virtio' } })
     const snapshotId = randomUUID()
