@@ -44,7 +44,6 @@ async function ready(config: Config, log: Logger): Promise<void> {
   const found = await preflight({ stateDir: config.stateDir, pools: config.pools, worker: config.role !== 'api' })
   if (found.refusals.length > 0) throw new BadConfig(found.refusals)
   for (const warning of found.warnings) log.warn(warning)
-  if (config.role !== 'worker') await removeUrl(config.stateDir)
 }
 
 async function serve(config: Config, log: Logger): Promise<void> {
@@ -124,10 +123,14 @@ async function serve(config: Config, log: Logger): Promise<void> {
   }
 
   const server = await listen(config, handler)
+  // Not sooner: if another service runs here, the URL is its own, and we end for want of its port.
+  if (answers) await removeUrl(config.stateDir)
   const { port } = server.address() as AddressInfo
   const url = config.publicUrl ?? ownUrl(config, port)
   await ensureHost(db, clock, { id: config.host, address: ownUrl(config, port), pools: config.pools, isWorker: works })
   if (services !== undefined) await introduce(config, db, services, url)
+  // From here on whoever reads the URL may also wish us to end.
+  const wish = asked(log)
   if (answers) await writeUrl(config.stateDir, url)
   log.info({ url, role: config.role, version: version(), stateDir: config.stateDir, host: config.host }, 'ready')
 
@@ -137,10 +140,10 @@ async function serve(config: Config, log: Logger): Promise<void> {
   }
   const housekeeping = setInterval(() => void keepHouse(db, services, log), HOUSEKEEPING_MS)
 
-  await asked(log)
+  await wish
   log.info('draining')
   clearInterval(housekeeping)
-  if (answers) await removeUrl(config.stateDir)
+  if (answers) await removeUrl(config.stateDir, url)
   const closed = new Promise((resolve) => server.close(resolve))
   server.closeIdleConnections()
   await work?.drain(config.drainMs)

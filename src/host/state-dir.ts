@@ -55,7 +55,12 @@ ${cloud.certificate === undefined ? '' : `    cacert: ${quote(cloud.certificate)
 }
 
 export const writeUrl = async (stateDir: string, url: string): Promise<void> => await writeWhole(join(stateDir, 'url'), `${url}\n`)
-export const removeUrl = async (stateDir: string): Promise<void> => await rm(join(stateDir, 'url'), { force: true })
+/** `own`: only if it is still this one; a service started since has written its own. */
+export async function removeUrl(stateDir: string, own?: string): Promise<void> {
+  const path = join(stateDir, 'url')
+  if (own !== undefined && (await readFile(path, 'utf8').catch(() => '')).trim() !== own) return
+  await rm(path, { force: true })
+}
 
 /** Readers see the old text or the new one, never half of it. */
 async function writeWhole(path: string, text: string): Promise<void> {

@@ -217,9 +217,10 @@ describe('a start that must not be', () => {
     async () => {
       const first = await startService()
       try {
-        const { code, text } = await start(['--listen', new URL(first.url).host], { STRATA_STATE_DIR: dir })
+        const { code, text } = await start(['--listen', new URL(first.url).host], { STRATA_STATE_DIR: first.stateDir })
         expect(code).toBe(2)
         expect(text).toContain('another program listens there')
+        expect(readFileSync(join(first.stateDir, 'url'), 'utf8').trim()).toBe(first.url)
       } finally {
         await first.stop()
       }
