@@ -151,6 +151,8 @@ export interface CreateSnapshotInput {
   switches: Switch[]
   snapshots: { snapshotId: string; diskId: string }[]
   quiesce: Quiesce
+  /** Who takes it, as chosen when it was accepted; sealed layers where that is not said. */
+  strategy?: string
   /** A volume-backed image that becomes active with the snapshots. */
   imageId: string | null
 }

@@ -7,7 +7,7 @@ import { type CreateSnapshotInput, createSnapshot } from '../domain/operations.j
 import { ANY, type Stores } from '../ports/stores.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
-import { qemuExternal } from '../strategies/qemu-external.js'
+import { strategyNamed } from '../strategies/select.js'
 import { forgetPlanned, isBroken, recordSwitch, reportOf } from './capture.js'
 import { retire } from './retire.js'
 import { finishAction, tellEvent, tellUser } from './tell.js'
@@ -25,7 +25,7 @@ const TOO_EARLY = 'The guest did not stay frozen until its disks were switched.'
 export const createSnapshotOperation: Operation<CreateSnapshotInput, Tools> = {
   descriptor: createSnapshot,
   plan: (input) => ({
-    ...qemuExternal.create(input),
+    ...strategyNamed(input.strategy).create(input),
     async settle(_, stores, journal) {
       const sealed = await recordSwitch(stores, input.switches)
       const report = await reportOf(stores, journal, input)

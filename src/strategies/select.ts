@@ -1,7 +1,7 @@
 /** Which strategy takes a snapshot: the highest bid; if there is none, every refusal is named. */
-import { DomainError } from '../domain/errors.js'
+import { DomainError, NeedsAttention } from '../domain/errors.js'
 import { qemuExternal } from './qemu-external.js'
-import type { Strategy, StrategyName, Target } from './strategy.js'
+import type { Strategy, Target } from './strategy.js'
 
 const STRATEGIES: readonly Strategy[] = [qemuExternal]
 
@@ -14,9 +14,9 @@ export function selectStrategy(target: Target, strategies: readonly Strategy[] =
   throw new DomainError('invalid', `No way to take this snapshot: ${refusals.join('; ')}.`)
 }
 
-/** Whoever made a snapshot removes it. */
-export function strategyNamed(name: StrategyName): Strategy {
+/** The one a job was accepted with; jobs from before it was said seal layers. */
+export function strategyNamed(name: string = qemuExternal.name): Strategy {
   const strategy = STRATEGIES.find((one) => one.name === name)
-  if (strategy === undefined) throw new DomainError('internal', `There is no snapshot strategy "${name}".`)
+  if (strategy === undefined) throw new NeedsAttention(`There is no snapshot strategy "${name}".`)
   return strategy
 }

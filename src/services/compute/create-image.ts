@@ -14,6 +14,7 @@ import type { Server } from '../../domain/server.js'
 import { ANY, type Stores } from '../../ports/stores.js'
 import { plannedLayer } from '../planned-layers.js'
 import { takeSnapshotQuota } from '../quota.js'
+import { strategyFor } from '../snapshot-strategy.js'
 import { quiesceOf } from '../volume/snapshots.js'
 import { baseProperties, inheritedProperties, type MappedSnapshot, snapshotMapping } from './create-image-properties.js'
 import {
@@ -125,9 +126,13 @@ async function ofRoot(stores: Stores, { caller, server, wanted, now, image }: Re
   )
 }
 
+const disksOf = async (stores: Stores, attachments: readonly { diskId: string }[]): Promise<Disk[]> =>
+  await stores.disks.list(ANY, { where: { id: { in: attachments.map((one) => one.diskId) } } })
+
 /** The task stays empty, as Nova: snapshots are the volumes' affair. */
 async function ofVolumes(stores: Stores, { caller, server, wanted, now, image }: Request): Promise<void> {
   const attachments = (await attachmentsOf(stores, server.id)).filter((attachment) => attachment.status === 'attached')
+  const strategy = await strategyFor(stores, await disksOf(stores, attachments), server.id)
   const mapped: MappedSnapshot[] = []
   const snapshots: { snapshotId: string; diskId: string }[] = []
   const switches: { diskId: string; layerId: string }[] = []
@@ -151,7 +156,7 @@ async function ofVolumes(stores: Stores, { caller, server, wanted, now, image }:
       layerId: null,
       serverSnapshotId: null,
       parentId: null,
-      strategy: 'qemu-external',
+      strategy,
       name: `snapshot for ${wanted.name}`,
       description: volume.description,
       status: 'creating',
@@ -172,6 +177,6 @@ async function ofVolumes(stores: Stores, { caller, server, wanted, now, image }:
     throw new DomainError('invalidState', `Cannot 'createImage' instance ${server.id} while its volumes are not attached`)
   const properties = { ...image.properties, ...snapshotMapping(server, mapped), ...wanted.metadata }
   await stores.images.insert({ ...image, properties })
-  const input = { serverId: server.id, switches, snapshots, quiesce: await quiesceOf(stores, server.id), imageId: image.id }
+  const input = { serverId: server.id, switches, snapshots, strategy, quiesce: await quiesceOf(stores, server.id), imageId: image.id }
   await stores.jobs.enqueue(createSnapshot, input, enqueueOptions(caller, server))
 }

@@ -14,6 +14,7 @@ import type { Volume, VolumeStatus } from '../../domain/volume.js'
 import { ANY, type Query, type Scope, type Stores } from '../../ports/stores.js'
 import { planLayer } from '../planned-layers.js'
 import { takeSnapshotQuota } from '../quota.js'
+import { strategyFor } from '../snapshot-strategy.js'
 import {
   allowAdmin,
   allowMember,
@@ -204,6 +205,7 @@ async function accept(
 ): Promise<Snapshot> {
   const now = deps.clock.now()
   const [snapshotId, layerId] = [randomUUID(), randomUUID()]
+  const strategy = await strategyFor(stores, [disk], disk.serverId)
   const type = await stores.volumeTypes.find(ANY, volume.volumeTypeId)
   await takeSnapshotQuota(stores, caller.projectId, snapshotId, type?.name ?? volume.volumeTypeId, volume.sizeGib)
   await stores.snapshots.insert({
@@ -216,7 +218,7 @@ async function accept(
     layerId: null,
     serverSnapshotId: null,
     parentId: null,
-    strategy: 'qemu-external',
+    strategy,
     name: request.name,
     description: request.description,
     status: 'creating',
@@ -236,6 +238,7 @@ async function accept(
       switches: [{ diskId: disk.id, layerId }],
       snapshots: [{ snapshotId, diskId: disk.id }],
       quiesce: await quiesceOf(stores, disk.serverId),
+      strategy,
       imageId: null,
     },
     { hostId: disk.hostId, origin: originOf(caller) },

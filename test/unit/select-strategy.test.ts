@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest'
+import { qemuExternal } from '../../src/strategies/qemu-external.js'
+import { selectStrategy, strategyNamed } from '../../src/strategies/select.js'
+import type { Strategy, Target } from '../../src/strategies/strategy.js'
+
+const target: Target = { formats: ['qcow2'], vmState: 'active', disks: 1, withMemory: false }
+const bidding = (bid: ReturnType<Strategy['bid']>): Strategy => ({ ...qemuExternal, bid: () => bid })
+
+describe('the strategy of a snapshot', () => {
+  it('is the highest bidder', () => {
+    const [low, high, none] = [bidding({ rank: 1 }), bidding({ rank: 2 }), bidding({ refuses: 'it cannot' })]
+    expect(selectStrategy(target, [low, none, high])).toBe(high)
+  })
+
+  it('is refused as invalid, with every reason, when nobody bids', () => {
+    expect(() => selectStrategy({ ...target, withMemory: true })).toThrow(
+      expect.objectContaining({
+        kind: 'invalid',
+        message: 'No way to take this snapshot: qemu-external: it does not keep memory.',
+      }),
+    )
+  })
+
+  it('is found again by the name a job was accepted with', () => {
+    expect(strategyNamed('qemu-external')).toBe(qemuExternal)
+    expect(strategyNamed()).toBe(qemuExternal)
+    expect(() => strategyNamed('gone')).toThrow('There is no snapshot strategy "gone".')
+  })
+})
