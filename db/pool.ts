@@ -85,11 +85,20 @@ function rememberStatements(connection: SqliteConnection): void {
 }
 
 /**
- * The two version comments are each read by one of the two servers only; both limits would cut a chain short. MariaDB
+ * Who waits for a row stands in the engine's queue, first come first served; a time-out throws the place away. So the wait is
+ * longer than a queue of acceptances for one counter gets on a busy machine, and what could make it endless is ended elsewhere:
+ * a process that was stopped inside a transaction loses its connection, and with it the rows it held (MariaDB only).
+ * The first limit here is shorter than the second, and that shorter than the patience of a unit of work.
+ */
+const IDLE_TRANSACTION_S = 10
+const LOCK_WAIT_S = 20
+
+/**
+ * The two version comments are each read by one of the two servers only; both recursion limits would cut a chain short. MariaDB
  * would answer the claim's NOT EXISTS for the whole queue before it looks at the first job.
  */
-const SETTINGS = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION time_zone = '+00:00', SESSION innodb_lock_wait_timeout = 5
- /*M!100201 , SESSION max_recursive_iterations = 100000, SESSION optimizer_switch = 'exists_to_in=off' */ /*!80003 , SESSION cte_max_recursion_depth = 100000 */`
+const SETTINGS = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION time_zone = '+00:00', SESSION innodb_lock_wait_timeout = ${LOCK_WAIT_S}
+ /*M!100301 , SESSION max_recursive_iterations = 100000, SESSION optimizer_switch = 'exists_to_in=off', SESSION idle_transaction_timeout = ${IDLE_TRANSACTION_S} */ /*!80003 , SESSION cte_max_recursion_depth = 100000 */`
 
 function openMysql(url: string, logger: Log | undefined): Pool {
   const at = new URL(url)

@@ -34,7 +34,7 @@ export function createUnitOfWork<S>(engine: Engine, stores: (session: Session) =
 
 /** Runs something that leaves no trace when it fails, until it succeeds or patience ends. Reads use it too. */
 export async function persist<R>(
-  { pool, logger, patience = 15_000 }: Pick<Engine, 'pool' | 'logger' | 'patience'>,
+  { pool, logger, patience = 30_000 }: Pick<Engine, 'pool' | 'logger' | 'patience'>,
   once: () => Promise<R>,
 ): Promise<R> {
   const deadline = performance.now() + patience
