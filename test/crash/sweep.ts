@@ -37,6 +37,7 @@ async function lane(): Promise<void> {
   await new Promise<void>((resolve) => {
     child.on('message', (message: Told | 'next') => {
       if (message !== 'next') return hear(message)
+      if (doing !== '') progress(doing)
       const scenario = queue.shift()
       if (scenario === undefined) return void child.kill()
       doing = scenario
@@ -48,6 +49,12 @@ async function lane(): Promise<void> {
       resolve()
     })
   })
+}
+
+function progress(scenario: string): void {
+  const mine = told.filter((one) => one.scenario === scenario)
+  const seconds = ((Date.now() - began) / 1000).toFixed(0)
+  say(`${seconds.padStart(6)} s  ${scenario}: ${mine.length} cells, ${count('wrong', mine)} wrong`)
 }
 
 function hear(one: Told): void {
