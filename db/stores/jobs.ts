@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Job } from '../../src/domain/job.js'
 import type { JobStore } from '../../src/ports/stores.js'
-import { asText, type Session } from '../session.js'
+import { asText, marks, type Session } from '../session.js'
 import { claimJob } from './job-claim.js'
 import { journalOf } from './job-journal.js'
 import { createFencedWrites } from './job-lease.js'
@@ -74,9 +74,11 @@ export function createJobStore(session: Session): JobStore {
       return rows.map((row) => jobs.fromRow(row))
     },
 
-    async renew(workerId, until) {
+    async renew(workerId, until, only) {
       const held = "lease_owner = ? AND state IN ('running', 'undoing')"
-      await session.run(`UPDATE jobs SET lease_expires_at = ? WHERE ${held}`, [until, workerId])
+      const among = only === undefined ? '' : ` AND id IN (${marks(only.length)})`
+      if (only?.length !== 0)
+        await session.run(`UPDATE jobs SET lease_expires_at = ? WHERE ${held}${among}`, [until, workerId, ...(only ?? [])])
       const rows = await session.rows(`SELECT id FROM jobs WHERE ${held} ORDER BY seq`, [workerId])
       return rows.map((row) => asText(row['id']))
     },

@@ -130,8 +130,8 @@ export interface JobStore {
     leaseFor: Micros
     except: readonly string[]
   }): Promise<(Claim & { expiredOwner: string | null }) | undefined>
-  /** Extends every lease of this worker; returns the ids still held. */
-  renew(workerId: string, until: Micros): Promise<string[]>
+  /** Extends the leases of this worker, all or those of `only`; returns the ids of all it still holds. */
+  renew(workerId: string, until: Micros, only?: readonly string[]): Promise<string[]>
   /** Flags other people set on a running job. */
   flags(jobId: string): Promise<{ cancelRequested: boolean; yieldRequested: boolean } | undefined>
   requestCancel(scope: Scope, jobId: string): Promise<boolean>

@@ -105,7 +105,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
       for (const run of runs.values()) run.stop.abort()
       await claiming
       await Promise.all([...runs.values()].map((run) => run.ended))
-      await db.transaction((s) => s.workers.remove(workerId)).catch((error: unknown) => log.warn({ error }, 'could not sign off'))
+      await signOff(workerId).catch((error: unknown) => log.warn({ error }, 'could not sign off'))
     },
     running: () => [...runs.keys()],
   }
@@ -129,11 +129,16 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
   async function inheritFromTheDead(): Promise<void> {
     for (const worker of await db.read.workers.list(ANY, { where: { hostId: { is: hostId } } })) {
       if (worker.id === workerId || (await isAlive(worker))) continue
-      await db.transaction(async (stores) => {
-        await stores.jobs.renew(worker.id, 0)
-        await stores.workers.remove(worker.id)
-      })
+      await signOff(worker.id)
     }
+  }
+
+  /** Of one that does nothing any more: what it left unfinished may be claimed at once. */
+  async function signOff(id: string): Promise<void> {
+    await db.transaction(async (stores) => {
+      await stores.jobs.renew(id, 0)
+      await stores.workers.remove(id)
+    })
   }
 
   function wake(): void {
@@ -208,13 +213,17 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
 
   async function renew(): Promise<void> {
     const began = clock.monotonic()
-    const stale = setTimeout(loseAll, Math.max(0, leaseMs * (2 / 3) - (began - renewedAt) / 1000))
+    const left = leaseMs * (2 / 3) - (began - renewedAt) / 1000
+    // At once: a database that fails faster than a timer fires must not win time for us.
+    if (left <= 0) loseAll()
+    const stale = setTimeout(loseAll, Math.max(0, left))
     try {
       const now = clock.now()
       const held = new Set(
         await db.transaction(async (stores) => {
           await stores.workers.update(workerId, { heartbeatAt: now })
-          return await stores.jobs.renew(workerId, now + millisToMicros(leaseMs))
+          // Only what runs: the lease of a job that stopped must run out, for nobody takes it up before.
+          return await stores.jobs.renew(workerId, now + millisToMicros(leaseMs), [...runs.keys()])
         }),
       )
       // A job claimed while we asked is not among the answers, and not lost.

@@ -121,6 +121,20 @@ describeOnEachDatabase('a job', (database) => {
     expect(await db.transaction((s) => s.jobs.renew(workerId, NOW + 99_000))).toEqual([b.id])
   })
 
+  it('runs out for a job its worker does not name any more', async () => {
+    const { db } = database()
+    const [a, b] = [await job(), await job()]
+    const workerId = randomUUID()
+    await a.claim(NOW, workerId)
+    await b.claim(NOW, workerId)
+    const before = (await find(a.id))?.leaseExpiresAt
+    expect(await db.transaction((s) => s.jobs.renew(workerId, NOW + 99_000, [b.id]))).toEqual([a.id, b.id])
+    expect((await find(a.id))?.leaseExpiresAt).toBe(before)
+    expect((await find(b.id))?.leaseExpiresAt).toBe(NOW + 99_000)
+    await db.transaction((s) => s.jobs.renew(workerId, NOW + 199_000, []))
+    expect((await find(b.id))?.leaseExpiresAt).toBe(NOW + 99_000)
+  })
+
   it('goes back to the queue with its journal and is due at its time', async () => {
     const { db } = database()
     const { id, claim } = await job()

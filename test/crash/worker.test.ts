@@ -55,11 +55,14 @@ async function child(gap: string, signal: string): Promise<ChildProcess> {
   return started
 }
 
-async function work(more: Partial<WorkerOptions> = {}): Promise<WorkerProcess> {
+async function work(
+  more: Partial<WorkerOptions> = {},
+  changed: (ports: WorkerOptions['ports']) => WorkerOptions['ports'] = (ports) => ports,
+): Promise<WorkerProcess> {
   const life = await incarnate({ ...world, clock }, 'honest')
   const doorbell = createLocalDoorbell()
   const workerId = `w-${lives.length}-${process.pid}`
-  const worker = createWorker({ ports: life.ports, registry, workerId, doorbell, log: quiet, leaseMs: 3000, pollMs: 50, ...more })
+  const worker = createWorker({ ports: changed(life.ports), registry, workerId, doorbell, log: quiet, leaseMs: 3000, pollMs: 50, ...more })
   lives.push({ worker, life })
   await worker.start()
   return worker
@@ -121,6 +124,49 @@ describe('a worker process', { timeout: 60_000 }, () => {
     await clock.sleep(300)
     stopped.kill('SIGKILL')
     expect(await world.db.read.events.count(ANY)).toBe(before)
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('takes a job up again that it had to leave because the database was away', async () => {
+    const { jobId } = await snapshot(null)
+    let away = false
+    const gap: WorkerOptions['gap'] = async (job, point) => {
+      away ||= point === 'before-settle' && job.attempts === 1
+    }
+    const back: WorkerOptions['log'] = { ...quiet, error: () => (away = false) }
+    await work({ gap, log: back }, (ports) => ({
+      ...ports,
+      db: { ...ports.db, transaction: async (run) => (away ? Promise.reject(new Error('no database')) : await ports.db.transaction(run)) },
+    }))
+    expect(await ended(jobId)).toBe('done')
+    expect((await world.db.read.jobs.find(ANY, jobId))?.attempts).toBe(2)
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('leaves nothing to be waited for when it is stopped in the middle of a job', async () => {
+    const { jobId } = await snapshot(null)
+    let reached = (): void => {}
+    const there = new Promise<void>((resolve) => {
+      reached = resolve
+    })
+    let goOn = (): void => {}
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    const first = await work({
+      gap: async (_, point) => {
+        if (point !== 'create-layers:before-apply') return
+        reached()
+        await held
+      },
+    })
+    await there
+    const stopping = first.stop()
+    goOn()
+    await stopping
+    expect((await world.db.read.jobs.find(ANY, jobId))?.leaseExpiresAt).toBe(0)
+    await work()
+    expect(await ended(jobId)).toBe('done')
     expect(await judge(world)).toEqual([])
   })
 
