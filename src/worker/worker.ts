@@ -185,7 +185,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
     const { job, lease } = claim
     const about = { jobId: job.id, requestId: job.requestId, operation: job.operation }
     try {
-      if (claim.expiredOwner !== null && claim.expiredOwner !== workerId) await endOwner(claim.expiredOwner)
+      if (claim.expiredOwner !== null && claim.expiredOwner !== workerId) await endOwner(claim.expiredOwner, run.stop.signal)
       const operation = registry.get(operationKey(job.operation, job.version))
       if (operation === undefined) throw new NeedsAttention(`This program does not know ${operationKey(job.operation, job.version)}.`)
       const progress = createProgress(clock, (now) => void db.transaction((s) => s.jobs.progress(lease, now)).catch(() => {}))
@@ -204,10 +204,20 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
     }
   }
 
-  async function endOwner(ownerId: string): Promise<void> {
+  /** Until it is gone: the lease names us by now, so no later claim would tell whom to end. */
+  async function endOwner(ownerId: string, stop: AbortSignal): Promise<void> {
     const owner = await db.read.workers.find(ANY, ownerId)
     if (owner === undefined || owner.pid === process.pid) return
-    await endPredecessor(owner)
+    for (;;) {
+      try {
+        await endPredecessor(owner)
+        break
+      } catch (error) {
+        stop.throwIfAborted()
+        log.error({ error, workerId: ownerId }, 'a worker that lost its lease does not end')
+        await clock.sleep(pollMs)
+      }
+    }
     await db.transaction((stores) => stores.workers.remove(ownerId))
   }
 

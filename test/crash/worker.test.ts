@@ -7,6 +7,7 @@ import { createSnapshot, mergeLayer } from '../../src/domain/operations.js'
 import { registry } from '../../src/operations/registry.js'
 import { ANY } from '../../src/ports/stores.js'
 import { createLocalDoorbell } from '../../src/worker/doorbell.js'
+import { endProcess } from '../../src/worker/processes.js'
 import { createWorker, type WorkerOptions, type WorkerProcess } from '../../src/worker/worker.js'
 import { killGuests } from './engine.js'
 import { judge } from './oracle.js'
@@ -167,6 +168,24 @@ describe('a worker process', { timeout: 60_000 }, () => {
     expect((await world.db.read.jobs.find(ANY, jobId))?.leaseExpiresAt).toBe(0)
     await work()
     expect(await ended(jobId)).toBe('done')
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('does not touch a job until the process it takes it from is gone, however often that fails', async () => {
+    const { jobId } = await snapshot(await running())
+    const stopped = await child('switch-top-layers:before-apply', 'SIGSTOP')
+    let tries = 0
+    await work({
+      endPredecessor: async (worker) => {
+        tries++
+        if (tries < 3) throw new Error('it does not end')
+        await endProcess({ ...worker })
+      },
+    })
+    expect(await ended(jobId)).toBe('done')
+    expect(tries).toBe(3)
+    if (stopped.exitCode === null && stopped.signalCode === null) await once(stopped, 'exit')
+    expect(stopped.signalCode).toBe('SIGKILL')
     expect(await judge(world)).toEqual([])
   })
 
