@@ -51,7 +51,9 @@ async function serve(config: Config, log: Logger): Promise<void> {
   const answers = config.role !== 'worker'
   const { openDatabase } = await import('../db/connection.js')
   const { seedDatabase } = await import('../db/seed.js')
-  const db = await openDatabase({ url: config.databaseUrl, logger: log })
+  const db = await openDatabase({ url: config.databaseUrl, logger: log }).catch((error: Error) => {
+    throw new BadConfig([`STRATA_DATABASE_URL: the database cannot be used: ${error.message}`])
+  })
   await seedDatabase(db, clock.now())
   const local = createLocalDoorbell()
   const doorbell = bells(config, db, local)
