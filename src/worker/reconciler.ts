@@ -1,13 +1,12 @@
 /**
  * The reconciler compares what the tables say with what is there, and enqueues jobs: it never acts on a guest or a layer
  * itself. A guest that shut itself down, a QEMU that is gone, a host that was rebooted; layers nobody needs that no job
- * is about; files of ours that no row knows (told first, removed only when seen again later); uploads whose API is gone.
+ * is about; files of ours that no row knows (told first, removed only when seen again later).
  */
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { recordGuestOff, recordQemuLost } from '../domain/operations.js'
 import type { Server } from '../domain/server.js'
-import { secondsToMicros } from '../domain/time.js'
 import { retire } from '../operations/retire.js'
 import type { Doorbell } from '../ports/doorbell.js'
 import { ANY, type Origin } from '../ports/stores.js'
@@ -24,14 +23,13 @@ export interface ReconcilerOptions {
 export interface Reconciler {
   /** Guests: cheap, also asked for whenever QEMU says something changed. */
   guests(): Promise<number>
-  /** Layers, files, uploads: every minute or so. */
+  /** Layers and files: every minute or so. */
   sweep(): Promise<void>
   /** At start: a host with another boot id lost all its guests at once. */
   hostStarted(bootId: string): Promise<void>
 }
 
 const OURS = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.(qcow2|raw)$/
-const UPLOAD_PATIENCE = secondsToMicros(3600)
 
 export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000 }: ReconcilerOptions): Reconciler {
   const { db, hypervisor, clock, settings } = ports
@@ -54,7 +52,6 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
     async sweep() {
       await retireUnneeded()
       await sweepFiles()
-      await giveUpUploads()
     },
 
     async hostStarted(bootId) {
@@ -125,18 +122,6 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
         orphans.delete(path)
         log.warn({ path }, 'removed a layer file that belonged to no layer')
       }
-    }
-  }
-
-  /** Bytes stopped coming and no job took them: the image may be uploaded again. */
-  async function giveUpUploads(): Promise<void> {
-    const before = clock.now() - UPLOAD_PATIENCE
-    const where = { status: { is: 'saving' }, sourceLayerId: { is: null }, updatedAt: { atMost: before } }
-    for (const image of await db.read.images.list(ANY, { where })) {
-      await db.transaction(async (stores) => {
-        if ((await stores.jobs.unfinished('image', image.id)).length > 0) return
-        await stores.images.transition(image.id, ['saving'], { status: 'queued', updatedAt: clock.now() })
-      })
     }
   }
 }
