@@ -3,6 +3,7 @@
  * one accepting transaction: state by compare-and-set, instance action, event, job. Locking and state resets are rows only.
  */
 import type { Caller } from '../../domain/caller.js'
+import { DomainError } from '../../domain/errors.js'
 import type { Descriptor } from '../../domain/operation.js'
 import { pauseServer, rebootServer, startServer, stopServer, unpauseServer } from '../../domain/operations.js'
 import type { Server, ServerTask } from '../../domain/server.js'
@@ -121,7 +122,10 @@ export function createServerActionService(deps: ComputeDeps) {
         id,
         () => requireAdmin(caller, 'os-admin-actions:reset_state'),
         async (stores, server, now) => {
-          await stores.servers.update(id, { vmState, taskState: null, updatedAt: now })
+          // From the state just read: a server whose deletion ends at this moment is not brought back.
+          const from = { vmState: [server.vmState] }
+          if (!(await stores.servers.transition(id, from, { vmState, taskState: null, updatedAt: now })))
+            throw new DomainError('invalidState', `Instance ${id} changed its state while it was being reset.`)
           await recordEvent(stores, caller, server, 'server.reset-state', now)
         },
         reply,
