@@ -1,7 +1,7 @@
 /** Tags of a server: short words without value. Like Nova, they can be changed in any state but of a deleted server. */
 import type { Caller } from '../../domain/caller.js'
 import { DomainError } from '../../domain/errors.js'
-import { type ComputeDeps, recordEvent, requireServer, requireState, requireWriter } from './servers-common.js'
+import { type ComputeDeps, holdServer, recordEvent, requireServer, requireState, requireWriter } from './servers-common.js'
 
 const MAX_TAGS = 50
 const MAX_LENGTH = 60
@@ -17,7 +17,7 @@ export function createServerTagService({ db, clock }: Pick<ComputeDeps, 'db' | '
     reply: (tags: readonly string[], old: readonly string[]) => R,
   ): Promise<R> =>
     db.transaction(async (stores) => {
-      const server = await requireServer(stores, caller, id)
+      const server = await holdServer({ clock }, stores, caller, id)
       requireWriter(caller, `os-server-tags:${policy}`)
       await requireState(stores, server, 'update_tags', { vmState: ['active', 'paused', 'suspended', 'stopped'], taskState: 'any' })
       const tags = work(server.tags)

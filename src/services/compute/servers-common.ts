@@ -39,6 +39,12 @@ export async function requireServer(stores: Stores, caller: Caller, id: string):
   return server
 }
 
+/** Written before it is read: what is put together from what is there must not lose what another request adds meanwhile. */
+export async function holdServer({ clock }: Pick<ComputeDeps, 'clock'>, stores: Stores, caller: Caller, id: string): Promise<Server> {
+  await stores.servers.update(id, { updatedAt: clock.now() })
+  return await requireServer(stores, caller, id)
+}
+
 /** Readers look, they do not touch. `policy` is Nova's name of the rule. */
 export function requireWriter(caller: Caller, policy: string): void {
   if (!caller.isAdmin && !caller.roles.includes('member')) throw forbidden(policy)

@@ -13,6 +13,7 @@ import {
   type ComputeDeps,
   disksOf,
   enqueueOptions,
+  holdServer,
   MAX_METADATA_ITEMS,
   moveServer,
   recordAction,
@@ -53,7 +54,7 @@ export function createServerService(deps: ComputeDeps) {
     reply: (metadata: Metadata) => R,
   ): Promise<R> =>
     db.transaction(async (stores) => {
-      const server = await requireServer(stores, caller, id)
+      const server = await holdServer(deps, stores, caller, id)
       requireWriter(caller, rule.policy)
       requireUnlocked(caller, server)
       await requireState(stores, server, rule.action, { vmState: ['active', 'paused', 'suspended', 'stopped'], taskState: 'any' })

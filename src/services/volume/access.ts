@@ -60,6 +60,12 @@ export async function findVolume(stores: Stores, caller: Caller, id: string): Pr
   return volume
 }
 
+/** Written before it is read: what is put together from what is there must not lose what another request adds meanwhile. */
+export async function holdVolume({ clock }: Pick<VolumeDeps, 'clock'>, stores: Stores, caller: Caller, id: string): Promise<Volume> {
+  await stores.volumes.update(id, { updatedAt: clock.now() })
+  return await findVolume(stores, caller, id)
+}
+
 export async function findSnapshot(stores: Stores, caller: Caller, id: string): Promise<Snapshot> {
   const snapshot = await stores.snapshots.find(scopeOf(caller), id)
   if (snapshot === undefined) throw new DomainError('notFound', `Snapshot ${id} could not be found.`)

@@ -107,6 +107,8 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
   /** `merge` keeps the keys that are not named. */
   setSnapshotMetadata: <R>(caller: Caller, id: string, metadata: Metadata, merge: boolean, reply: (metadata: Metadata) => R): Promise<R> =>
     deps.db.transaction(async (stores) => {
+      // Written before it is read: see holdVolume.
+      await stores.snapshots.update(id, { updatedAt: deps.clock.now() })
       const snapshot = await findSnapshot(stores, caller, id)
       allowMember(caller, 'volume:update_snapshot_metadata')
       const next = merge ? { ...snapshot.metadata, ...metadata } : metadata
@@ -116,6 +118,8 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
 
   deleteSnapshotMetadataItem: (caller: Caller, id: string, key: string): Promise<void> =>
     deps.db.transaction(async (stores) => {
+      // Written before it is read: see holdVolume.
+      await stores.snapshots.update(id, { updatedAt: deps.clock.now() })
       const snapshot = await findSnapshot(stores, caller, id)
       allowMember(caller, 'volume:delete_snapshot_metadata')
       if (itemOf(snapshot.metadata, key) === undefined) missingItem(id, key)

@@ -6,7 +6,18 @@ import { extendVolume } from '../../domain/operations.js'
 import type { VolumeStatus } from '../../domain/volume.js'
 import { ANY } from '../../ports/stores.js'
 import { checkVolumeSize, takeGrowthQuota } from '../quota.js'
-import { allowAdmin, allowMember, findVolume, GIB, heldBy, invalidInput, invalidVolume, originOf, type VolumeDeps } from './access.js'
+import {
+  allowAdmin,
+  allowMember,
+  findVolume,
+  GIB,
+  heldBy,
+  holdVolume,
+  invalidInput,
+  invalidVolume,
+  originOf,
+  type VolumeDeps,
+} from './access.js'
 import { findTypeByNameOrId } from './types.js'
 
 export const createVolumeActions = (deps: VolumeDeps) => ({
@@ -88,7 +99,7 @@ export const createVolumeActions = (deps: VolumeDeps) => ({
 
   setVolumeImageMetadata: <R>(caller: Caller, id: string, metadata: Metadata, reply: (metadata: Metadata) => R): Promise<R> =>
     deps.db.transaction(async (stores) => {
-      const volume = await findVolume(stores, caller, id)
+      const volume = await holdVolume(deps, stores, caller, id)
       allowMember(caller, 'volume_extension:volume_image_metadata:set')
       refuseBusy(volume.status, 'Updating')
       const next = { ...volume.imageMetadata, ...metadata }
@@ -98,7 +109,7 @@ export const createVolumeActions = (deps: VolumeDeps) => ({
 
   unsetVolumeImageMetadata: (caller: Caller, id: string, key: string): Promise<void> =>
     deps.db.transaction(async (stores) => {
-      const volume = await findVolume(stores, caller, id)
+      const volume = await holdVolume(deps, stores, caller, id)
       allowMember(caller, 'volume_extension:volume_image_metadata:remove')
       refuseBusy(volume.status, 'Deleting')
       const old = volume.imageMetadata ?? {}

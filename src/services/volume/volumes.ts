@@ -16,6 +16,8 @@ import {
   describeVolumes,
   findVolume,
   heldBy,
+  holdVolume,
+  invalidSnapshot,
   invalidVolume,
   originOf,
   recordEvent,
@@ -99,7 +101,7 @@ export const createVolumeService = (deps: VolumeDeps) => ({
   /** `merge` keeps the keys that are not named. */
   setVolumeMetadata: <R>(caller: Caller, id: string, metadata: Metadata, merge: boolean, reply: (metadata: Metadata) => R): Promise<R> =>
     deps.db.transaction(async (stores) => {
-      const volume = await findVolume(stores, caller, id)
+      const volume = await holdVolume(deps, stores, caller, id)
       allowMember(caller, 'volume:update_volume_metadata')
       refuseMetadata(volume, 'Updating')
       const next = merge ? { ...volume.metadata, ...metadata } : metadata
@@ -109,7 +111,7 @@ export const createVolumeService = (deps: VolumeDeps) => ({
 
   deleteVolumeMetadataItem: (caller: Caller, id: string, key: string): Promise<void> =>
     deps.db.transaction(async (stores) => {
-      const volume = await findVolume(stores, caller, id)
+      const volume = await holdVolume(deps, stores, caller, id)
       allowMember(caller, 'volume:delete_volume_metadata')
       refuseMetadata(volume, 'Deleting')
       if (itemOf(volume.metadata, key) === undefined) missingItem(id, key)
@@ -186,6 +188,7 @@ const CASCADES: readonly Snapshot['status'][] = ['available', 'error', 'deleting
 
 async function removeSnapshot(stores: Stores, snapshot: Snapshot, options: EnqueueOptions): Promise<void> {
   if (snapshot.status === 'deleting' && (await isBeingDeleted(stores, snapshot.id))) return
-  await stores.snapshots.update(snapshot.id, { status: 'deleting' })
+  if (!(await stores.snapshots.transition(snapshot.id, [snapshot.status], { status: 'deleting' })))
+    throw invalidSnapshot(`Snapshot ${snapshot.id} changed its status while its volume was being deleted.`)
   await enqueueSnapshotDeletion(stores, snapshot, options)
 }

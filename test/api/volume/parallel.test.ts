@@ -99,4 +99,13 @@ describeOnEachDatabase('requests at once', (database) => {
       expect([deletion, snapshot].filter((outcome) => outcome === 'accepted')).toHaveLength(1)
     }
   })
+
+  it('keeps every metadata key, though each request adds only its own', async () => {
+    const who = caller()
+    const id = await available(who)
+    const keys = Array.from({ length: 8 }, (_, index) => `key-${index}`)
+    const { volumes } = services()
+    await Promise.all(keys.map((key) => volumes.setVolumeMetadata(who, id, { [key]: 'here' }, true, () => undefined)))
+    expect(Object.keys(await volumes.showVolumeMetadata(who, id)).toSorted()).toEqual(keys)
+  })
 })
