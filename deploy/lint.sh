@@ -32,6 +32,7 @@ units() {
 
 check biome npx --no-install biome check --error-on-warnings .
 check 'import rules' npx --no-install depcruise --config .dependency-cruiser.cjs --output-type err api src db test
+check 'unused code' npx --no-install knip --no-progress --treat-config-hints-as-errors
 check 'file sizes' file_sizes
 check 'forbidden texts' forbidden_texts
 check 'systemd units' units

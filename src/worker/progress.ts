@@ -23,7 +23,3 @@ export function createProgress(
     write({ bytesDone, bytesTotal, rate: Math.round(rate), updatedAt: clock.now() })
   }
 }
-
-/** Seconds left at the present rate; null while nobody can say. */
-export const secondsLeft = (progress: JobProgress): number | null =>
-  progress.rate > 0 ? Math.max(0, Math.ceil((progress.bytesTotal - progress.bytesDone) / progress.rate)) : null

@@ -4,7 +4,7 @@
  */
 import type { Caller } from '../../domain/caller.js'
 import { DomainError } from '../../domain/errors.js'
-import { FINISHED, type Job, type StepRow } from '../../domain/job.js'
+import type { Job, StepRow } from '../../domain/job.js'
 import type { Lock } from '../../domain/operation.js'
 import type { Doorbell } from '../../ports/doorbell.js'
 import { ANY, type Database, type Query, type Scope } from '../../ports/stores.js'
@@ -154,5 +154,3 @@ function tell(job: Job, waitsFor: readonly Waiting[], undone: readonly string[])
       }
   }
 }
-
-export const isFinished = (job: Job): boolean => FINISHED.includes(job.state)
