@@ -1,7 +1,9 @@
-/** QEMU itself is killed while a snapshot is taken and while a merge runs: the server is off, what ran has ended, and it starts with its data. */
+/** QEMU itself is killed while a snapshot is taken and while a merge runs: the server is off and has a fault, what ran has ended, and it starts with its data. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openDatabase } from '../../db/connection.js'
+import { ANY } from '../../src/ports/stores.js'
 import { createCloud, damaged } from '../support/cloud.js'
 import { readGuestDisk } from '../support/guest-disk.js'
 import { type Service, startService } from '../support/service.js'
@@ -41,6 +43,10 @@ function missing(records: readonly number[], last: number): number[] {
 async function comesBack(): Promise<void> {
   const off = await cloud.serverBecomes(serverId, 'SHUTOFF', ['ACTIVE'])
   expect(off['OS-EXT-STS:task_state']).toBeNull()
+  // Nova shows a fault in ERROR only; it is kept until the next start.
+  const db = await openDatabase({ url: `sqlite:${join(service.stateDir, 'strata.sqlite')}` })
+  expect((await db.read.servers.find(ANY, serverId))?.fault).toMatchObject({ code: 500, message: expect.stringMatching(/\w/) })
+  await db.close()
   expect(await cloud.settled()).toEqual([])
   expect(await cloud.audit(serverId)).toMatchObject({ live: false, settled: true, findings: [] })
   expect(await damaged(cloud.pool(), 'allowed')).toEqual([])
@@ -75,8 +81,9 @@ describe('a guest whose QEMU is killed', () => {
           expect(contents.consistent).toBe(true)
           expect(missing(contents.records, before)).toEqual([])
         }
-        await cloud.deleteSnapshot(id)
       }
+      // Only now: what is deleted is merged, and a merge has the layer above it open for writing.
+      for (const id of ids) await cloud.deleteSnapshot(id)
       expect(await cloud.settled()).toEqual([])
     },
     TIMEOUT,
