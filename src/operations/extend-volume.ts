@@ -21,7 +21,9 @@ export const extendVolumeOperation: Operation<ExtendVolumeInput, Tools> = {
       const volume = await stores.volumes.find(ANY, volumeId)
       if (volume === undefined) return
       const status = await volumeAtRest(stores, volumeId)
-      await stores.volumes.transition(volumeId, ['extending'], { status, sizeGib, previousStatus: null, updatedAt: journal.now })
+      // The disk has grown whatever became of the status meanwhile: its server may have been deleted and freed the volume.
+      await stores.volumes.update(volumeId, { sizeGib, updatedAt: journal.now })
+      await stores.volumes.transition(volumeId, ['extending'], { status, previousStatus: null })
       await tellEvent(stores, journal, { projectId: volume.projectId, type: 'volume', id: volumeId, kind: 'volume.extended' })
     },
     async abandon(_, stores, journal, { sentence }) {

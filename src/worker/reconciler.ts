@@ -42,8 +42,13 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
       let found = 0
       const where = { hostId: { is: hostId }, vmState: { in: ['active', 'paused'] } }
       for (const server of await db.read.servers.list(ANY, { where })) {
-        const lost = !(await hypervisor.isRunning(server.id))
-        if ((lost || (await isOff(server.id))) && (await record(server, lost))) found++
+        try {
+          const lost = !(await hypervisor.isRunning(server.id))
+          if ((lost || (await isOff(server.id))) && (await record(server, lost))) found++
+        } catch (error) {
+          // One server that cannot be looked at must not hide the others; the next round asks again.
+          log.warn({ error, serverId: server.id }, 'a guest could not be looked at')
+        }
       }
       if (found > 0) doorbell.ring(hostId)
       return found
@@ -87,7 +92,7 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
     const pools = await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })
     for (const pool of pools) {
       for (const layer of await db.read.layers.list(ANY, { where: { poolId: { is: pool.id }, state: { in: ['sealed', 'merging'] } } })) {
-        if (await isStuck(layer.id)) continue
+        if ((await db.read.layers.pins(layer.id)).length > 0 || (await isStuck(layer.id))) continue
         await db.transaction((stores) => retire(stores, layer.id, originFor(layer.projectId, '', clock.now())))
       }
     }

@@ -135,7 +135,9 @@ async function bootLayer(stores: Stores, caller: Caller, imageId: string | undef
   if (imageId === undefined || imageId === '') return null
   const image = await stores.images.findVisible(caller.projectId, imageId)
   if (image === undefined) throw invalid(`Image ${imageId} could not be found.`)
-  if (image.status !== 'active' || image.layerId === null) throw invalid(`Image ${imageId} is not active.`)
+  // Held as the root's image is: a kernel that is being deleted boots nobody.
+  const kept = image.status === 'active' && (await stores.images.transition(imageId, ['active'], { status: 'active' }))
+  if (!kept || image.layerId === null) throw invalid(`Image ${imageId} is not active.`)
   return image.layerId
 }
 

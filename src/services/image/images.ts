@@ -1,6 +1,6 @@
 /**
- * Image records: create, list, show, change, delete, tags, deactivate. The bytes are in images-data.ts, sharing in
- * images-members.ts; together they are the image service.
+ * Image records: create, list, show, change, delete, tags, deactivate. The bytes are in data.ts, sharing in
+ * members.ts; together they are the image service.
  */
 import { randomUUID } from 'node:crypto'
 import type { Caller } from '../../domain/caller.js'

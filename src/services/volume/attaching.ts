@@ -89,7 +89,8 @@ export const createVolumeAttaching = (deps: VolumeDeps) => {
       deps.db.transaction(async (stores) => {
         const volume = await findVolume(stores, caller, id)
         allowMember(caller, 'volume:roll_detaching')
-        await refusePlugged(stores, volume)
+        // Nothing to roll back to while Nova's detach is at work; otherwise it is the way out of `begin_detaching`, plugged or not.
+        if ((await stores.jobs.unfinished('volume', id)).length > 0) await refusePlugged(stores, volume)
         await stores.volumes.transition(id, ['detaching'], { status: 'in-use', updatedAt: now() })
       }),
   }
