@@ -6,7 +6,7 @@
 import { type MergeLayerInput, mergeLayer } from '../domain/operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
 import { removeDropped } from '../steps/drop-layer-file.js'
-import { closeMerged, type DeferredFacts, MOVE, markMerging, moveData, wakeGuests } from '../steps/merge-layer.js'
+import { closeMerged, type DeferredFacts, MARK, MOVE, markMerging, moveData, wakeGuests } from '../steps/merge-layer.js'
 import type { Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { forgetLayer, mergeInput, retire } from './retire.js'
@@ -30,10 +30,10 @@ export const mergeLayerOperation: Operation<MergeLayerInput, Tools> = {
         await tellEvent(stores, journal, { projectId: layer.projectId, type: 'layer', id: layer.id, kind: 'layer.merged' })
         await retire(stores, layer.parentId, journal)
       }
-      // Made way between two children: the others are next.
-      const { deferred }: DeferredFacts = journal.facts(MOVE)
-      const layer = await stores.layers.find(ANY, layerId)
-      if (layer?.state === 'merging' && deferred === undefined) await retire(stores, layerId, journal, children)
+      // Made way between two children: the others are next. Or its last child went while it waited: nobody needs it now.
+      const wasDeferred = [MARK, MOVE].some((name) => (journal.facts(name) as DeferredFacts).deferred !== undefined)
+      const left = await stores.layers.find(ANY, layerId)
+      if (left !== undefined && !wasDeferred) await retire(stores, layerId, journal, children)
     },
     abandon: async () => {},
   }),

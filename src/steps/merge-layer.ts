@@ -28,17 +28,16 @@ import { repin } from './repin.js'
 import { Yielded } from './step.js'
 import type { ForwardBrick, PivotBrick, Tools } from './tools.js'
 
+export const MARK = 'mark-merging'
 export const MOVE = 'move-data'
 
 /** What the journal row says of a merge that was put off. */
-export interface DeferredFacts {
-  readonly deferred?: string
-}
+export type DeferredFacts = { readonly deferred?: string }
 
 /** Looks before it marks: nothing is begun that could not be gone through with. */
 export const markMerging = (input: MergeLayerInput): PivotBrick => ({
   kind: 'pivot',
-  name: 'mark-merging',
+  name: MARK,
   probe: async () => 'absent',
   async apply(_, tools) {
     const layer = await tools.db.read.layers.find(ANY, input.layerId)

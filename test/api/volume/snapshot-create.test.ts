@@ -62,6 +62,7 @@ describe('a snapshot of a detached volume', () => {
       snapshots: [{ snapshotId: id, diskId }],
       quiesce: 'none',
       imageId: null,
+      strategy: 'qemu-external',
     })
     const overlay = input.switches[0]?.layerId ?? ''
     expect(await api.db.read.layers.find(ANY, overlay)).toMatchObject({ state: 'planned', parentId: null })
