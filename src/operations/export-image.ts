@@ -48,7 +48,8 @@ export const exportImageOperation: Operation<ExportImageInput, Tools> = {
         const image = await stores.images.find(ANY, imageId)
         if (!active) {
           // Deleted at the last moment: its bytes are nobody's.
-          if (image !== undefined) await stores.images.update(imageId, { sourceLayerId: null })
+          await stores.quotas.release(imageId)
+          await stores.images.remove(imageId)
           await retire(stores, imageLayerId, journal)
         } else if (image !== undefined) {
           await tellEvent(stores, journal, { projectId: image.projectId, type: 'image', id: imageId, kind: 'image.active' })

@@ -88,7 +88,7 @@ function statuses({ tables, kills }: Looked): string[] {
     ...odd(`SELECT 'snapshot', id, status FROM snapshots WHERE status NOT IN (${settled})`),
     ...odd(`SELECT 'server', id, vm_state, task_state, fault FROM servers WHERE task_state IS NOT NULL OR vm_state = 'building'`),
     ...(kills ? [] : odd("SELECT 'server', id, vm_state, fault FROM servers WHERE vm_state = 'error'")),
-    ...odd("SELECT 'image', id, status FROM images WHERE status NOT IN ('active', 'killed')"),
+    ...odd("SELECT 'image', id, status FROM images WHERE status NOT IN ('active', 'killed', 'deleted')"),
     ...odd(
       `SELECT 'job', id, operation, state, error FROM jobs WHERE state = 'needs_attention' ${
         // A guest without a system never lets a device go.
@@ -140,7 +140,7 @@ function quotas({ tables }: Looked): string[] {
   return [
     ...recount('volumes', 'SELECT COUNT(*) AS n FROM volumes'),
     ...recount('snapshots', 'SELECT COUNT(*) AS n FROM snapshots'),
-    ...recount('images', 'SELECT COUNT(*) AS n FROM images'),
+    ...recount('images', "SELECT COUNT(*) AS n FROM images WHERE status <> 'deleted'"),
     ...recount('instances', "SELECT COUNT(*) AS n FROM servers WHERE vm_state <> 'deleted'"),
     ...recount(
       'gigabytes',
