@@ -111,7 +111,8 @@ export async function killProcess(identity: ProcessIdentity): Promise<void> {
 export async function awaitMonitor(started: Started, socketPath: string, logPath: string, timeoutMs: number): Promise<QmpSession> {
   const deadline = Date.now() + timeoutMs
   for (;;) {
-    const session = new QmpSession({ path: socketPath, connectTimeoutMs: Math.max(1, deadline - Date.now()) })
+    // A daemon whose monitor greeted before its loop ran was seen never to answer that connection: it gets another.
+    const session = new QmpSession({ path: socketPath, connectTimeoutMs: Math.min(2_000, Math.max(1, deadline - Date.now())) })
     try {
       await session.connect()
       return session
