@@ -26,8 +26,9 @@ export function guestArguments(spec: GuestSpec, paths: GuestPaths, accel: Accel)
     // Without a screen the firmware speaks on the serial line, and the console log shows why a disk does not boot.
     ...['-machine', `pc,graphics=off,accel=${accel}`, '-cpu', accel === 'kvm' ? 'host' : 'max'],
     ...['-smp', String(spec.vcpus), '-m', `${spec.ramMib}M`, '-rtc', 'base=utc'],
-    ...monitor('ours', paths.monitor),
-    ...monitor('people', paths.people),
+    // Ours is waited for: QEMU 7.2 now and then never answers a client that comes while its monitor is being set up.
+    ...monitor('ours', paths.monitor, 'on'),
+    ...monitor('people', paths.people, 'off'),
     ...['-chardev', `file,id=console,path=${escapeCommas(paths.console)},append=on`, '-serial', 'chardev:console'],
     ...['-device', json({ driver: 'virtio-serial-pci', id: 'ports' })],
     ...['-chardev', `socket,id=agent,path=${escapeCommas(paths.agent)},server=on,wait=off`],
@@ -73,8 +74,8 @@ function boot(kernel: GuestSpec['kernel']): string[] {
   return ['-kernel', kernel.path, ...(kernel.initrd === undefined ? [] : ['-initrd', kernel.initrd]), '-append', kernel.cmdline]
 }
 
-function monitor(id: string, path: string): string[] {
-  return ['-chardev', `socket,id=${id},path=${escapeCommas(path)},server=on,wait=off`, '-mon', `chardev=${id},mode=control`]
+function monitor(id: string, path: string, wait: 'on' | 'off'): string[] {
+  return ['-chardev', `socket,id=${id},path=${escapeCommas(path)},server=on,wait=${wait}`, '-mon', `chardev=${id},mode=control`]
 }
 
 function top(disk: GuestDisk): GuestDisk['chain'][number] {

@@ -42,6 +42,8 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
   }
   const cache = new Map<string, Live>()
   const connecting = new Map<string, Promise<Guest>>()
+  /** A monitor serves one client: whoever asks for a guest in its start must not take it from the launch. */
+  const launching = new Map<string, Promise<void>>()
   const listeners = new Set<(serverId: string) => void>()
   const tell = (serverId: string): void => {
     for (const listener of [...listeners]) listener(serverId)
@@ -75,7 +77,7 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
     return keep(serverId, session, identity)
   }
 
-  const launch = async (spec: GuestSpec): Promise<void> => {
+  const launchOne = async (spec: GuestSpec): Promise<void> => {
     if ((await locate(stateDir, spec.serverId)) !== undefined) throw refused(`server ${spec.serverId} has a QEMU already`)
     const accel = await options.accel()
     await cleanUp(spec.serverId)
@@ -98,10 +100,21 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
     }
   }
 
+  const launch = async (spec: GuestSpec): Promise<void> => {
+    if (launching.has(spec.serverId)) throw refused(`server ${spec.serverId} is being started already`)
+    const attempt = launchOne(spec).finally(() => launching.delete(spec.serverId))
+    launching.set(
+      spec.serverId,
+      attempt.catch(() => undefined),
+    )
+    await attempt
+  }
+
   return {
     launch,
     isRunning: async (serverId) => (await locate(stateDir, serverId)) !== undefined,
     find: async (serverId) => {
+      await launching.get(serverId)
       const cached = cache.get(serverId)
       if (cached?.session.state === 'running') return cached.guest
       const under = connecting.get(serverId)

@@ -111,8 +111,7 @@ export async function killProcess(identity: ProcessIdentity): Promise<void> {
 export async function awaitMonitor(started: Started, socketPath: string, logPath: string, timeoutMs: number): Promise<QmpSession> {
   const deadline = Date.now() + timeoutMs
   for (;;) {
-    // A daemon whose monitor greeted before its loop ran was seen never to answer that connection: it gets another.
-    const session = new QmpSession({ path: socketPath, connectTimeoutMs: Math.min(2_000, Math.max(1, deadline - Date.now())) })
+    const session = new QmpSession({ path: socketPath, connectTimeoutMs: Math.max(1, deadline - Date.now()) })
     try {
       await session.connect()
       return session
@@ -121,11 +120,20 @@ export async function awaitMonitor(started: Started, socketPath: string, logPath
         await sleep(2)
         continue
       }
+      const what = started.hasExited() ? 'it ended before its monitor answered' : `its monitor did not answer within ${timeoutMs} ms`
       await killProcess(started.identity)
-      const said = ((await readText(logPath)) ?? '').slice(-2_000)
-      throw refused(`it ended before its monitor answered: ${said === '' ? 'without a word' : said}`, { cause })
+      throw refused(`${what}: ${(await wordsOf(logPath)) || 'without a word'}`, { cause })
     }
   }
+}
+
+/** The end of what it said, without QEMU's note that it waits for its first client. */
+async function wordsOf(logPath: string): Promise<string> {
+  const lines = ((await readText(logPath)) ?? '').split('\n')
+  return lines
+    .filter((line) => !line.includes('info: QEMU waiting for connection'))
+    .join('\n')
+    .slice(-2_000)
 }
 
 /** Undefined for no such process, and for a zombie. */

@@ -49,7 +49,8 @@ export function createOfflineHosts({ stateDir, binary = 'qemu-storage-daemon' }:
     const { socket, record, said } = pathsOf(runDir, name)
     await mkdir(runDir, { recursive: true, mode: 0o700 })
     await sweep(runDir, name)
-    const chardev = `socket,id=ours,path=${escapeCommas(socket)},server=on,wait=off`
+    // Waits for us before it sets its monitor up, as guests do: see command-line.ts.
+    const chardev = `socket,id=ours,path=${escapeCommas(socket)},server=on,wait=on`
     const args = ['--pdeathsig', 'KILL', '--', binary, '--chardev', chardev, '--monitor', 'chardev=ours']
     try {
       const started = await startProcess({ command: 'setpriv', args, logPath: said, record })

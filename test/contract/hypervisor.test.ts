@@ -108,6 +108,16 @@ describe('hypervisor', () => {
     expect(await hypervisor.isRunning(spec.serverId)).toBe(true)
   })
 
+  it('starts a guest others ask for meanwhile: they get it once it answers', async () => {
+    const spec = guestSpec([])
+    const launched = hypervisor.launch(spec)
+    await until(async () => (await left(join(stateDir, 'guests'))).some((name) => name.endsWith('.pid')), { what: 'a pid file' })
+    const asked = hypervisor.find(spec.serverId)
+    await launched
+    expect(await asked).toBe(await found(spec))
+    expect(await (await found(spec)).runState()).toBe('prelaunch')
+  })
+
   it('refuses a guest whose disk is missing, says why, and leaves nothing behind', async () => {
     const layer = await makeLayer(stateDir, 4)
     const spec = guestSpec([diskOf([{ ...layer, path: `${layer.path}.none` }])])
