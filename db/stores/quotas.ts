@@ -53,21 +53,30 @@ export function createQuotaStore(session: Session): QuotaStore {
       for (const [resource, amount] of wanted) await reserve(session, projectId, objectId, resource, amount)
       return undefined
     },
-    async release(objectId) {
-      const taken = await session.rows(
-        `SELECT project_id, resource, amount FROM quota_reservations WHERE object_id = ? ORDER BY project_id, resource${session.dialect.forUpdate}`,
-        [objectId],
-      )
-      for (const row of taken) {
-        await session.run('UPDATE quota_usages SET used = used - ? WHERE project_id = ? AND resource = ?', [
-          asNumber(row['amount']),
-          asText(row['project_id']),
-          asText(row['resource']),
-        ])
-      }
-      if (taken.length > 0) await session.run('DELETE FROM quota_reservations WHERE object_id = ?', [objectId])
+    async hold(projectId, objectId, amounts) {
+      await release(session, objectId)
+      const wanted = Object.entries(amounts).filter(([, amount]) => amount > 0)
+      if (wanted.length === 0) return
+      await lockUsage(session, projectId, wanted.map(([resource]) => resource).sort())
+      for (const [resource, amount] of wanted) await reserve(session, projectId, objectId, resource, amount)
     },
+    release: async (objectId) => await release(session, objectId),
   }
+}
+
+async function release(session: Session, objectId: string): Promise<void> {
+  const taken = await session.rows(
+    `SELECT project_id, resource, amount FROM quota_reservations WHERE object_id = ? ORDER BY project_id, resource${session.dialect.forUpdate}`,
+    [objectId],
+  )
+  for (const row of taken) {
+    await session.run('UPDATE quota_usages SET used = used - ? WHERE project_id = ? AND resource = ?', [
+      asNumber(row['amount']),
+      asText(row['project_id']),
+      asText(row['resource']),
+    ])
+  }
+  if (taken.length > 0) await session.run('DELETE FROM quota_reservations WHERE object_id = ?', [objectId])
 }
 
 async function stored(session: Session, projectId: string): Promise<Record<string, number>> {

@@ -187,6 +187,11 @@ export interface QuotaStore {
     objectId: string,
     amounts: Readonly<Record<string, number>>,
   ): Promise<{ resource: string; limit: number; used: number; requested: number } | undefined>
+  /**
+   * What is taken for one object becomes exactly this, whatever the limits say by now: for what was promised already and
+   * must be counted, after a change that came about or did not.
+   */
+  hold(projectId: string, objectId: string, amounts: Readonly<Record<string, number>>): Promise<void>
   /** Gives back all that was taken for one object; of nothing succeeds. */
   release(objectId: string): Promise<void>
 }

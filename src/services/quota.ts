@@ -4,7 +4,8 @@
  * and word the shortfall themselves.
  */
 import { DomainError } from '../domain/errors.js'
-import { gigabyteAmounts, snapshotAmounts, volumeAmounts } from '../domain/quota.js'
+import { gigabyteAmounts, promisedGib, snapshotAmounts, volumeAmounts, volumeTypeAmounts } from '../domain/quota.js'
+import type { Volume } from '../domain/volume.js'
 import type { Stores } from '../ports/stores.js'
 
 export interface Shortfall {
@@ -61,6 +62,13 @@ export const takeSnapshotQuota = (
 
 export const takeGrowthQuota = (stores: Stores, projectId: string, volumeId: string, typeName: string, addedGib: number): Promise<void> =>
   takeQuota(stores, projectId, volumeId, gigabyteAmounts(typeName, addedGib), volumeShortfall)
+
+/** Another type: the new one's limits are asked, then the volume counts against that one only. */
+export async function moveTypeQuota(stores: Stores, volume: Volume, typeName: string): Promise<void> {
+  const size = promisedGib(volume, await stores.jobs.unfinished('volume', volume.id))
+  await takeQuota(stores, volume.projectId, volume.id, volumeTypeAmounts(typeName, size), volumeShortfall)
+  await stores.quotas.hold(volume.projectId, volume.id, volumeAmounts(typeName, size))
+}
 
 /** The limit on one volume's size is no sum: it is compared, not reserved. */
 export async function checkVolumeSize(stores: Stores, projectId: string, sizeGib: number): Promise<void> {

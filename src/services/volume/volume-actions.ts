@@ -3,9 +3,10 @@ import type { Caller } from '../../domain/caller.js'
 import { DomainError } from '../../domain/errors.js'
 import type { Metadata } from '../../domain/metadata.js'
 import { extendVolume } from '../../domain/operations.js'
+import { promisedGib } from '../../domain/quota.js'
 import type { VolumeStatus } from '../../domain/volume.js'
 import { ANY } from '../../ports/stores.js'
-import { checkVolumeSize, takeGrowthQuota } from '../quota.js'
+import { checkVolumeSize, moveTypeQuota, takeGrowthQuota } from '../quota.js'
 import {
   allowAdmin,
   allowMember,
@@ -24,7 +25,7 @@ export const createVolumeActions = (deps: VolumeDeps) => ({
   /** `alsoInUse` from 3.42: a volume may grow while its guest runs. */
   extendVolume: async (caller: Caller, id: string, sizeGib: number, alsoInUse: boolean): Promise<void> => {
     const hostId = await deps.db.transaction(async (stores) => {
-      const volume = await findVolume(stores, caller, id)
+      const volume = await holdVolume(deps, stores, caller, id)
       allowMember(caller, 'volume:extend')
       const disk = await stores.disks.find(ANY, volume.diskId)
       const expected: VolumeStatus = alsoInUse && volume.status === 'in-use' ? 'in-use' : 'available'
@@ -37,7 +38,9 @@ export const createVolumeActions = (deps: VolumeDeps) => ({
         throw invalidInput(`New size for extend must be greater than current size. (current: ${volume.sizeGib}, extended: ${sizeGib}).`)
       const type = await stores.volumeTypes.find(ANY, volume.volumeTypeId)
       await checkVolumeSize(stores, volume.projectId, sizeGib)
-      await takeGrowthQuota(stores, volume.projectId, id, type?.name ?? volume.volumeTypeId, sizeGib - volume.sizeGib)
+      // Where an operator has reset the status, another extension may be under way, and its size is taken already.
+      const taken = promisedGib(volume, await stores.jobs.unfinished('volume', id))
+      await takeGrowthQuota(stores, volume.projectId, id, type?.name ?? volume.volumeTypeId, sizeGib - taken)
       const patch = { status: 'extending', previousStatus: volume.status, updatedAt: deps.clock.now() } as const
       if (!(await stores.volumes.transition(id, [expected], patch)))
         throw invalidVolume(`Volume ${id} status must be '{'status': '${expected}'}' to extend, currently ${volume.status}.`)
@@ -81,7 +84,7 @@ export const createVolumeActions = (deps: VolumeDeps) => ({
   /** One back end: another type is another label, so `retyping` is over before anybody could look. */
   retypeVolume: (caller: Caller, id: string, newType: string): Promise<void> =>
     deps.db.transaction(async (stores) => {
-      const volume = await findVolume(stores, caller, id)
+      const volume = await holdVolume(deps, stores, caller, id)
       allowMember(caller, 'volume:retype')
       const type = await findTypeByNameOrId(stores, caller, newType)
       const changed =
@@ -92,6 +95,7 @@ export const createVolumeActions = (deps: VolumeDeps) => ({
           'Retype needs volume to be in available or in-use state, not be part of an active migration or a consistency group, requested type has to be different that the one from the volume, and for in-use volumes front-end qos specs cannot change.',
           await heldBy(stores, `chain:${volume.diskId}`),
         )
+      await moveTypeQuota(stores, volume, type.name)
     }),
 
   showVolumeImageMetadata: async (caller: Caller, id: string): Promise<Metadata> =>
