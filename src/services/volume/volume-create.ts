@@ -18,13 +18,12 @@ import { planLayer } from '../planned-layers.js'
 import { checkVolumeSize, takeVolumeQuota } from '../quota.js'
 import { allowMember, describeVolume, GIB, invalidInput, originOf, recordEvent, type VolumeDeps, type VolumeRecord } from './access.js'
 import { findTypeByNameOrId, requireDefaultType } from './types.js'
-import { holdSource, type NewVolume, resolveSource, type VolumeSource } from './volume-source.js'
+import { type NewVolume, resolveSource, type VolumeSource } from './volume-source.js'
 
 export const createVolumeCreation = (deps: VolumeDeps) => ({
   createVolume: async <R>(caller: Caller, request: NewVolume, reply: (record: VolumeRecord) => R): Promise<R> => {
     allowMember(caller, 'volume:create')
     const { answer, hostId } = await deps.db.transaction(async (stores) => {
-      await holdSource(stores, request)
       const asked = request.volumeType === null ? undefined : await findTypeByNameOrId(stores, caller, request.volumeType)
       const { unsupported } = request
       if (unsupported !== null) throw new DomainError('notFound', `${unsupported.what} ${unsupported.id} could not be found.`)

@@ -4,7 +4,6 @@ import type { Disk, Layer } from '../../domain/disk.js'
 import { DomainError } from '../../domain/errors.js'
 import type { Image } from '../../domain/image.js'
 import type { Metadata } from '../../domain/metadata.js'
-import type { Snapshot } from '../../domain/snapshot.js'
 import type { VolumeType } from '../../domain/volume.js'
 import { ANY, type Stores } from '../../ports/stores.js'
 import { findSnapshot, findVolume, GIB, invalidInput, invalidSnapshot, invalidVolume } from './access.js'
@@ -51,23 +50,20 @@ const NOTHING: Inherited = {
   imageId: null,
 }
 
-/** First of all in the accepting transaction: the source's row is held until the commit, so that what is read of it stays true. */
-export async function holdSource(stores: Stores, request: NewVolume): Promise<void> {
-  const { snapshotId, sourceVolumeId, imageRef } = request
-  if (snapshotId !== null) await stores.snapshots.transition(snapshotId, ['available'], { status: 'available' })
-  else if (sourceVolumeId !== null)
-    for (const status of ['available', 'in-use'] as const) await stores.volumes.transition(sourceVolumeId, [status], { status })
-  else if (imageRef !== null) await stores.images.transition(imageIdOf(imageRef), ['active'], { status: 'active' })
-}
-
+/**
+ * In the accepting transaction: whatever it turns out to be, its row is written before it is read for good, so that what
+ * is read stays true until the commit. Who deletes it waits, or has been first and is seen.
+ */
 export async function resolveSource(stores: Stores, caller: Caller, request: NewVolume): Promise<VolumeSource> {
-  if (request.snapshotId !== null) return fromSnapshot(stores, await findSnapshot(stores, caller, request.snapshotId))
+  if (request.snapshotId !== null) return fromSnapshot(stores, caller, request.snapshotId)
   if (request.sourceVolumeId !== null) return fromVolume(stores, caller, request.sourceVolumeId)
   if (request.imageRef !== null) return fromImage(stores, caller, request, request.imageRef)
   return { ...NOTHING, kind: 'blank' }
 }
 
-async function fromSnapshot(stores: Stores, snapshot: Snapshot): Promise<VolumeSource> {
+async function fromSnapshot(stores: Stores, caller: Caller, id: string): Promise<VolumeSource> {
+  await stores.snapshots.transition(id, ['available'], { status: 'available' })
+  const snapshot = await findSnapshot(stores, caller, id)
   const layer = snapshot.layerId === null ? undefined : await stores.layers.find(ANY, snapshot.layerId)
   if (layer === undefined || snapshot.status !== 'available')
     throw invalidSnapshot("Originating snapshot status must be one of 'available' values")
@@ -91,6 +87,7 @@ async function fromSnapshot(stores: Stores, snapshot: Snapshot): Promise<VolumeS
 }
 
 async function fromVolume(stores: Stores, caller: Caller, id: string): Promise<VolumeSource> {
+  for (const status of ['available', 'in-use'] as const) await stores.volumes.transition(id, [status], { status })
   const volume = await findVolume(stores, caller, id)
   const disk = await stores.disks.find(ANY, volume.diskId)
   if (disk?.topLayerId == null || !['available', 'in-use'].includes(volume.status))
@@ -114,12 +111,11 @@ async function fromVolume(stores: Stores, caller: Caller, id: string): Promise<V
 }
 
 async function fromImage(stores: Stores, caller: Caller, request: NewVolume, reference: string): Promise<VolumeSource> {
-  const image = await findImage(stores, caller, reference)
+  const { id } = await findImage(stores, caller, reference)
+  await stores.images.transition(id, ['active'], { status: 'active' })
+  const image = await findImage(stores, caller, id)
   const pointed = request.followsImageSnapshots ? bootSnapshotOf(image) : undefined
-  if (pointed !== undefined) {
-    const snapshot = await findSnapshot(stores, caller, pointed)
-    return fromSnapshot(stores, snapshot)
-  }
+  if (pointed !== undefined) return fromSnapshot(stores, caller, pointed)
   const layer = image.layerId === null ? undefined : await stores.layers.find(ANY, image.layerId)
   if (layer === undefined || image.status !== 'active') throw invalidInput(`Image ${image.id} is not active.`)
   const needsGib = Math.ceil(Math.max(layer.virtualSize, image.virtualSize ?? 0, image.size ?? 0) / GIB)
@@ -138,13 +134,11 @@ async function fromImage(stores: Stores, caller: Caller, request: NewVolume, ref
   }
 }
 
-const imageIdOf = (reference: string): string => reference.split('/').at(-1) ?? ''
-
 /** By id, by the last part of a link, or by a name only one image has. */
 async function findImage(stores: Stores, caller: Caller, reference: string): Promise<Image> {
   const find = (imageId: string) =>
     caller.isAdmin ? stores.images.find(ANY, imageId) : stores.images.findVisible(caller.projectId, imageId)
-  const byId = await find(imageIdOf(reference))
+  const byId = await find(reference.split('/').at(-1) ?? '')
   if (byId !== undefined) return byId
   const named = await stores.images.listVisible(caller.projectId, { where: { name: { is: reference } }, limit: 2 })
   if (named.length > 1) throw new DomainError('busy', `Multiple matches found for '${reference}', use an ID to be more specific.`)
