@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Caller } from '../../domain/caller.js'
 import { DomainError } from '../../domain/errors.js'
+import type { VmState } from '../../domain/server.js'
 import type { Attachment, Volume } from '../../domain/volume.js'
 import { ANY, type Stores } from '../../ports/stores.js'
 import { allowAdmin, allowMember, findVolume, heldBy, invalidVolume, scopeOf, type VolumeDeps } from './access.js'
@@ -38,8 +39,7 @@ export const createVolumeAttaching = (deps: VolumeDeps) => {
       deps.db.transaction(async (stores) => {
         const volume = await findVolume(stores, caller, id)
         allowMember(caller, 'volume_extension:volume_actions:attach')
-        if ((await stores.servers.find(scopeOf(caller), target.serverId)) === undefined)
-          throw new DomainError('notFound', `Instance ${target.serverId} could not be found.`)
+        await keepServer(stores, caller, target.serverId)
         const attached = (await attachmentsOf(stores, volume)).length > 0
         if (attached || !(await stores.volumes.transition(id, ['available', 'attaching'], { status: 'in-use', updatedAt: now() })))
           throw invalidVolume('status must be available or attaching', await heldBy(stores, `chain:${volume.diskId}`))
@@ -94,6 +94,19 @@ export const createVolumeAttaching = (deps: VolumeDeps) => {
         await stores.volumes.transition(id, ['detaching'], { status: 'in-use', updatedAt: now() })
       }),
   }
+}
+
+const THERE: readonly VmState[] = ['building', 'active', 'paused', 'suspended', 'stopped', 'error']
+
+/**
+ * Cinder asks nobody here, and would record an attachment to a server nobody ever made; we know. A deletion frees the
+ * server's volumes once, so the row is held until the commit, and whoever is being deleted is as good as gone.
+ */
+async function keepServer(stores: Stores, caller: Caller, id: string): Promise<void> {
+  const seen = await stores.servers.find(scopeOf(caller), id)
+  const held = seen !== undefined && (await stores.servers.transition(id, { vmState: THERE }, { hostId: seen.hostId }))
+  if (!held || (await stores.servers.find(ANY, id))?.taskState === 'deleting')
+    throw new DomainError('notFound', `Instance ${id} could not be found.`)
 }
 
 const attachmentsOf = (stores: Stores, volume: Volume): Promise<Attachment[]> =>

@@ -70,6 +70,18 @@ describe('an attachment', () => {
     await act(id, { 'os-attach': { instance_uuid: own, mountpoint } }).expect(400)
   })
 
+  it('is not recorded with a server that is deleted or being deleted, which would never let it go', async () => {
+    const id = await volumeIn(api)
+    for (const gone of [{ vmState: 'deleted' }, { taskState: 'deleting' }] as const) {
+      const serverId = await serverWith(api, 'member')
+      await api.db.transaction((stores) => stores.servers.update(serverId, gone))
+      const { body } = await act(id, { 'os-attach': { instance_uuid: serverId, mountpoint: '/dev/vdc' } }).expect(404)
+      expect(body.itemNotFound.message).toBe(`Instance ${serverId} could not be found.`)
+    }
+    expect(await attachmentsOf(id)).toEqual([])
+    expect(await statusOf(id)).toBe('available')
+  })
+
   it('may begin to end, roll back, and be ended by force', async () => {
     covers('volumeAction:os-begin_detaching', 'success', 'invalid', 'foreign', 'wrong state')
     covers('volumeAction:os-roll_detaching', 'success', 'invalid', 'foreign', 'wrong state')
