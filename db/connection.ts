@@ -25,7 +25,7 @@ export interface OpenDatabase extends Database {
 }
 
 export async function openDatabase({ url, logger, now = () => Date.now() * 1000, patience }: OpenOptions): Promise<OpenDatabase> {
-  const pool = openPool(url, logger)
+  const pool = await openPool(url, logger)
   const engine: Engine = { pool, now, logger, patience }
   try {
     await migrate(engine)
