@@ -39,7 +39,7 @@ export function createReply(variant: Variant, check: ReplyCheck, observer: Obser
       observer.mismatched(operationId, problem)
       throw new ContractMismatch(operationId, problem)
     }
-    if (!(body instanceof Readable)) noteAnswer(packed({ status, headers, body }))
+    if (!(body instanceof Readable)) noteAnswer(() => packed({ status, headers, body }))
     return { status, headers, body }
   }
 }

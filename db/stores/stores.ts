@@ -8,6 +8,7 @@ import { createQuotaStore } from './quotas.js'
 import { createGuarded, createRecords } from './records.js'
 import { createServerStore } from './servers.js'
 import * as tables from './tables.js'
+import { createTokenStore } from './tokens.js'
 
 export function createStores(session: Session): Stores {
   return {
@@ -28,7 +29,7 @@ export function createStores(session: Session): Stores {
     users: createRecords(session, tables.users),
     roles: createRecords(session, tables.roles),
     roleAssignments: createRecords(session, tables.roleAssignments),
-    tokens: createRecords(session, tables.tokens),
+    tokens: createTokenStore(session),
     messages: createRecords(session, tables.messages),
     instanceActions: createRecords(session, tables.instanceActions),
     events: createRecords(session, tables.events),

@@ -47,3 +47,12 @@ export interface Token {
   issuedAt: Micros
   expiresAt: Micros
 }
+
+/** What the tables say of a token; whether it still counts is not theirs to say. */
+export interface TokenHolder {
+  readonly token: Token
+  readonly user: User
+  /** What it is scoped to, if anything, and what its user is there. */
+  readonly project: Project | undefined
+  readonly roles: readonly Role[]
+}

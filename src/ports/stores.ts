@@ -8,7 +8,7 @@
 
 import type { Disk, Layer, LayerState } from '../domain/disk.js'
 import type { Host, Pool, Worker } from '../domain/host.js'
-import type { Project, Role, RoleAssignment, Token, User } from '../domain/identity.js'
+import type { Project, Role, RoleAssignment, Token, TokenHolder, User } from '../domain/identity.js'
 import type { Image, ImageMember, ImageStatus } from '../domain/image.js'
 import type { Job, Lease, StepRow } from '../domain/job.js'
 import type { Artefact, Event, IdempotencyKey, InstanceAction, Message } from '../domain/ledger.js'
@@ -53,6 +53,11 @@ export interface Records<T extends { id: string }> {
 /** Records with a status: it changes only from a named old one; false = it was not there any more. */
 export interface Guarded<T extends { id: string }, S extends string> extends Records<T> {
   transition(id: string, from: readonly S[], patch: Partial<Omit<T, 'id' | 'seq'>>): Promise<boolean>
+}
+
+export interface TokenStore extends Records<Token> {
+  /** With its user, project and roles (by name), in one look-up. */
+  holder(id: string): Promise<TokenHolder | undefined>
 }
 
 export interface ServerStore extends Records<Server> {
@@ -214,7 +219,7 @@ export interface Stores {
   readonly users: Records<User>
   readonly roles: Records<Role>
   readonly roleAssignments: Records<RoleAssignment>
-  readonly tokens: Records<Token>
+  readonly tokens: TokenStore
   readonly messages: Records<Message>
   readonly instanceActions: Records<InstanceAction>
   readonly events: Records<Event>

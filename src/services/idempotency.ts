@@ -58,9 +58,9 @@ export function recordAnswers(db: Database, clock: Clock): Database {
 }
 
 /** Called by the API for every answer it builds; of a request without a key it does nothing. */
-export function noteAnswer(answer: KeyedAnswer): void {
+export function noteAnswer(answer: () => KeyedAnswer): void {
   const request = pending.getStore()
-  if (request && !request.kept) request.answer = answer
+  if (request && !request.kept) request.answer = answer()
 }
 
 export interface IdempotencyService {

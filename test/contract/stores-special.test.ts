@@ -22,6 +22,34 @@ describeOnEachDatabase('special stores', (database) => {
     expect(await db.read.servers.find(ANY, row.id)).toMatchObject({ name: 'a server', vmState: 'stopped', taskState: null })
   })
 
+  it('tells who holds a token: user, project and roles by name, or none of them', async () => {
+    const { db } = database()
+    const ids = { user: randomUUID(), project: randomUUID(), scoped: randomUUID(), bare: randomUUID(), orphan: randomUUID() }
+    const token = (id: string, userId: string, projectId: string | null) => ({
+      ...{ id, userId, projectId, methods: ['password'], auditIds: ['a'], issuedAt: AT, expiresAt: AT },
+    })
+    await db.transaction(async (s) => {
+      const user = { name: ids.user, domainId: 'default', email: null, enabled: false, defaultProjectId: null, passwordHash: 'x' }
+      await s.users.insert({ id: ids.user, ...user, createdAt: AT })
+      await s.projects.insert({ id: ids.project, name: ids.project, domainId: 'd', description: '', enabled: true, createdAt: AT })
+      for (const name of ['zebra', 'ant']) {
+        const roleId = randomUUID()
+        await s.roles.insert({ id: roleId, name: `${name}-${ids.user}` })
+        await s.roleAssignments.insert({ id: randomUUID(), userId: ids.user, projectId: ids.project, roleId })
+      }
+      await s.tokens.insert(token(ids.scoped, ids.user, ids.project))
+      await s.tokens.insert(token(ids.bare, ids.user, null))
+      await s.tokens.insert(token(ids.orphan, randomUUID(), ids.project))
+    })
+    const held = await db.read.tokens.holder(ids.scoped)
+    expect(held).toMatchObject({ token: token(ids.scoped, ids.user, ids.project), user: { id: ids.user, enabled: false } })
+    expect(held?.project).toEqual(await db.read.projects.find(ANY, ids.project))
+    expect(held?.roles.map((role) => role.name)).toEqual([`ant-${ids.user}`, `zebra-${ids.user}`])
+    expect(await db.read.tokens.holder(ids.bare)).toMatchObject({ user: { id: ids.user }, project: undefined, roles: [] })
+    expect(await db.read.tokens.holder(ids.orphan)).toBeUndefined()
+    expect(await db.read.tokens.holder(randomUUID())).toBeUndefined()
+  })
+
   it('walks a chain down, finds children and everything above, and holds on to parents', async () => {
     const { db } = database()
     const tree = [layerRow()]

@@ -138,16 +138,10 @@ export function createIdentityService(deps: ServiceDeps): IdentityService {
 
   /** A live token of a live user in a live project, else undefined. */
   async function viewOf(secret: string): Promise<TokenView | undefined> {
-    const stores = db.read
-    const token = await stores.tokens.find(ANY, tokenId(secret))
-    if (!token || token.expiresAt <= clock.now()) return undefined
-    const user = await stores.users.find(ANY, token.userId)
-    if (!user?.enabled) return undefined
-    if (token.projectId === null) return { token, user, project: undefined, roles: [] }
-    const project = await stores.projects.find(ANY, token.projectId)
-    if (!project?.enabled) return undefined
-    const roles = await rolesOf(stores, user.id, project.id)
-    return roles.length > 0 ? { token, user, project, roles } : undefined
+    const held = await db.read.tokens.holder(tokenId(secret))
+    if (!held?.user.enabled || held.token.expiresAt <= clock.now()) return undefined
+    if (held.token.projectId === null) return { ...held, project: undefined, roles: [] }
+    return held.project?.enabled && held.roles.length > 0 ? held : undefined
   }
 
   async function authenticate(secret: string, requestId: string): Promise<Caller> {
