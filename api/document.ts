@@ -24,6 +24,7 @@ export interface Operation {
   readonly 'x-min-version'?: string
   readonly 'x-max-version'?: string
   readonly 'x-admin'?: boolean
+  readonly 'x-policy'?: string
 }
 export interface Document {
   readonly openapi: string

@@ -16,6 +16,8 @@ export interface Variant {
   /** false: the operation does not exist at this version. */
   readonly exists: boolean
   readonly needsAdmin: boolean
+  /** The service's own name of the rule a refusal names. */
+  readonly policy: string | undefined
   readonly operation: Operation & { readonly path: string; readonly method: string }
 }
 
@@ -67,6 +69,7 @@ function makeVariant(id: string, endpoint: Endpoint, minor: number, action: stri
     action,
     exists: isIn(operation, minor),
     needsAdmin: operation['x-admin'] === true || member?.['x-admin'] === true,
+    policy: (member?.['x-policy'] as string | undefined) ?? operation['x-policy'],
     operation: {
       ...rest,
       operationId: id,

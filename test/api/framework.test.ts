@@ -1,5 +1,7 @@
 /** The order of a request, its headers, and bad input, told by the operations of our own API. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { actionsOf } from '../../api/actions.js'
+import { endpointsOf, loadDocument } from '../../api/document.js'
 import { openApi, type TestApi } from '../support/api.js'
 
 let api: TestApi
@@ -177,7 +179,29 @@ describe('a reader', () => {
       .post('/volume/v3/volumes')
       .send({ volume: { size: 1 } })
       .expect(403)
-    expect(answer.body.forbidden.message).toContain("Policy doesn't allow")
+    expect(answer.body.forbidden.message).toBe("Policy doesn't allow volume:create to be performed.")
+  })
+
+  it('is told the rule by the name that service gives it', async () => {
+    const id = '5a1c9b52-5e0e-4f4d-9d4c-3e6d5b3c2a10'
+    const refused = async (role: 'reader' | 'member', path: string, body: object) =>
+      (await api.as(role).post(path).send(body).expect(403)).body.forbidden.message
+    const rule = (name: string) => `Policy doesn't allow ${name} to be performed.`
+    expect(await refused('reader', `/compute/v2.1/servers/${id}/action`, { 'os-start': null })).toBe(rule('os_compute_api:servers:start'))
+    expect(await refused('member', `/volume/v3/volumes/${id}/action`, { 'os-force_delete': {} })).toBe(
+      rule('volume_extension:volume_admin_actions:force_delete'),
+    )
+  })
+
+  it('is named a rule by every operation and action of Compute and Block Storage', () => {
+    const nameless = endpointsOf(loadDocument())
+      .filter(({ path }) => /^\/(compute\/v2\.1|volume\/v3)\/./.test(path))
+      .flatMap((endpoint) => {
+        const members = actionsOf(endpoint)
+        const named = members === undefined ? { [endpoint.operationId]: endpoint.operation } : members
+        return Object.entries(named).flatMap(([name, part]) => (typeof part['x-policy'] === 'string' ? [] : [name]))
+      })
+    expect(nameless).toEqual([])
   })
 })
 

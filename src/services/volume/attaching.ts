@@ -17,7 +17,7 @@ export const createVolumeAttaching = (deps: VolumeDeps) => {
     reserveVolume: (caller: Caller, id: string): Promise<void> =>
       deps.db.transaction(async (stores) => {
         const volume = await findVolume(stores, caller, id)
-        allowMember(caller, 'volume:reserve_volume')
+        allowMember(caller, 'volume_extension:volume_actions:reserve')
         if (!(await stores.volumes.transition(id, ['available'], { status: 'attaching', updatedAt: now() })))
           throw invalidVolume(
             `Volume status must be available to reserve, but the status is ${volume.status}.`,
@@ -29,7 +29,7 @@ export const createVolumeAttaching = (deps: VolumeDeps) => {
     unreserveVolume: (caller: Caller, id: string): Promise<void> =>
       deps.db.transaction(async (stores) => {
         const volume = await findVolume(stores, caller, id)
-        allowMember(caller, 'volume:unreserve_volume')
+        allowMember(caller, 'volume_extension:volume_actions:unreserve')
         await refusePlugged(stores, volume)
         const attached = (await attachmentsOf(stores, volume)).length > 0
         await stores.volumes.transition(id, ['attaching'], { status: attached ? 'in-use' : 'available', updatedAt: now() })
@@ -76,7 +76,7 @@ export const createVolumeAttaching = (deps: VolumeDeps) => {
     beginDetachingVolume: (caller: Caller, id: string): Promise<void> =>
       deps.db.transaction(async (stores) => {
         const volume = await findVolume(stores, caller, id)
-        allowMember(caller, 'volume:begin_detaching')
+        allowMember(caller, 'volume_extension:volume_actions:begin_detaching')
         const attached = (await attachmentsOf(stores, volume)).length > 0
         if (!attached || !(await stores.volumes.transition(id, ['in-use'], { status: 'detaching', updatedAt: now() })))
           throw invalidVolume(
@@ -88,7 +88,7 @@ export const createVolumeAttaching = (deps: VolumeDeps) => {
     rollDetachingVolume: (caller: Caller, id: string): Promise<void> =>
       deps.db.transaction(async (stores) => {
         const volume = await findVolume(stores, caller, id)
-        allowMember(caller, 'volume:roll_detaching')
+        allowMember(caller, 'volume_extension:volume_actions:roll_detaching')
         // Nothing to roll back to while Nova's detach is at work; otherwise it is the way out of `begin_detaching`, plugged or not.
         if ((await stores.jobs.unfinished('volume', id)).length > 0) await refusePlugged(stores, volume)
         await stores.volumes.transition(id, ['detaching'], { status: 'in-use', updatedAt: now() })

@@ -65,7 +65,7 @@ export const createVolumeActions = (deps: VolumeDeps) => ({
   setVolumeBootable: (caller: Caller, id: string, bootable: boolean): Promise<void> =>
     deps.db.transaction(async (stores) => {
       await findVolume(stores, caller, id)
-      allowMember(caller, 'volume_extension:volume_actions:set_bootable')
+      allowMember(caller, 'volume:update')
       await stores.volumes.update(id, { bootable, updatedAt: deps.clock.now() })
     }),
 

@@ -11,6 +11,7 @@ import type { Snapshot } from '../../domain/snapshot.js'
 import { VOLUME_STATUSES, type Volume, type VolumeStatus } from '../../domain/volume.js'
 import { ANY, type EnqueueOptions, type Query, type Scope, type Stores } from '../../ports/stores.js'
 import {
+  allowAdmin,
   allowMember,
   describeVolume,
   describeVolumes,
@@ -122,8 +123,7 @@ export const createVolumeService = (deps: VolumeDeps) => ({
   /** `force` ignores the status (not attachments or snapshots); `cascade` takes the snapshots along. */
   deleteVolume: async (caller: Caller, id: string, { force, cascade }: { force: boolean; cascade: boolean }): Promise<void> => {
     await findVolume(deps.db.read, caller, id)
-    if (force && !caller.isAdmin)
-      throw new DomainError('forbidden', "Policy doesn't allow volume_extension:volume_admin_actions:force_delete to be performed.")
+    if (force) allowAdmin(caller, 'volume:force_delete')
     allowMember(caller, 'volume:delete')
     const hostId = await deps.db.transaction((stores) => remove(deps, stores, caller, id, { force, cascade }))
     deps.doorbell.ring(hostId)
