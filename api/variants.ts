@@ -106,11 +106,18 @@ export function jsonSchema(content: Readonly<Record<string, { readonly schema?: 
   return type === undefined ? undefined : content?.[type]?.schema
 }
 
+const COMPOSITIONS = new Set(['allOf', 'anyOf', 'oneOf'])
+
 function prune(node: unknown, minor: number, side: 'request' | 'response'): unknown {
   if (Array.isArray(node)) return node.filter((item) => isIn(item, minor)).map((item) => prune(item, minor, side))
   if (typeof node !== 'object' || node === null) return node
   const { properties, required, ...rest } = node as Schema
-  const result: Schema = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, prune(value, minor, side)]))
+  const result: Schema = Object.fromEntries(
+    Object.entries(rest)
+      .map(([key, value]) => [key, prune(value, minor, side)] as const)
+      // A composition none of whose members is there says nothing.
+      .filter(([key, value]) => !(COMPOSITIONS.has(key) && Array.isArray(value) && value.length === 0)),
+  )
   if (properties === undefined) return required === undefined ? result : { ...result, required }
   const all = Object.entries(properties as Record<string, Schema>)
   const gone = new Set(all.filter(([, schema]) => !isIn(schema, minor)).map(([name]) => name))

@@ -76,6 +76,14 @@ function loosen(node: unknown): void {
       schema.required = schema.required.filter((name) => !properties[name]?.['x-min-version'] && !properties[name]?.['x-max-version'])
       if (schema.required.length === 0) delete schema.required
     }
+    // A constraint that holds only at some versions is no type.
+    for (const key of ['allOf', 'anyOf'] as const) {
+      const members = (node as Json)[key]
+      if (!Array.isArray(members)) continue
+      const kept = members.filter((member: Json) => !member['x-min-version'] || member['type'] || member['$ref'])
+      if (kept.length > 0) (node as Json)[key] = kept
+      else delete (node as Json)[key]
+    }
     for (const value of Object.values(node)) loosen(value)
   }
 }

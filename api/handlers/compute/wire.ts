@@ -44,5 +44,6 @@ export function momentOf(text: string, name: string): number {
       'invalid',
       `Invalid input for query parameters ${name}. Value: ${text.slice(0, 255)}. ${pythonRepr(text.slice(0, 255))} is not a 'date-time'`,
     )
-  return millis * 1000
+  // A year no number of ours reaches is as late as can be.
+  return Math.min(millis * 1000, Number.MAX_SAFE_INTEGER)
 }

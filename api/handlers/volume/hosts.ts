@@ -1,10 +1,12 @@
-import type { Handler } from '../../contract.js'
+import { DomainError } from '../../../src/domain/errors.js'
+import type { VolumePoolFilter } from '../../../src/services/volume/hosts.js'
+import type { Handler, Version } from '../../contract.js'
 import { volumePoolView, volumeServiceView } from '../../views/volume/host.js'
-import { isTrue } from './wire-values.js'
+import { boolParam } from './wire-values.js'
 
-export const listVolumeServices: Handler<'listVolumeServices'> = async ({ query, caller, services, reply }) => {
+export const listVolumeServices: Handler<'listVolumeServices'> = async ({ query, caller, version, services, reply }) => {
   const { hosts, zone } = await services.volumeHost.listVolumeHosts(caller, query)
-  return reply(200, { services: hosts.map((host) => volumeServiceView(host, zone)) })
+  return reply(200, { services: hosts.map((host) => volumeServiceView(host, zone, version)) })
 }
 
 export const listVolumeZones: Handler<'listVolumeZones'> = async ({ services, reply }) => {
@@ -12,10 +14,25 @@ export const listVolumeZones: Handler<'listVolumeZones'> = async ({ services, re
   return reply(200, { availabilityZoneInfo: zones.map(({ name, available }) => ({ zoneName: name, zoneState: { available } })) })
 }
 
-export const listVolumePools: Handler<'listVolumePools'> = async ({ query, caller, services, reply }) => {
-  const pools = await services.volumeHost.listVolumePools(caller)
-  return reply(200, { pools: pools.map((pool) => volumePoolView(pool, isTrue(query.detail))) })
+export const listVolumePools: Handler<'listVolumePools'> = async ({ here, query, caller, version, services, reply }) => {
+  const pools = await services.volumeHost.listVolumePools(caller, poolFilter(here.search, version))
+  return reply(200, { pools: pools.map((pool) => volumePoolView(pool, boolParam(query.detail, 'detail'))) })
 }
+
+/** Below 3.28 there are no filters; below 3.31 one that is unknown finds nothing, from there on it is refused, admins included. */
+function poolFilter(search: URLSearchParams, version: Version): VolumePoolFilter {
+  if (!version.atLeast(28)) return {}
+  const asked = [...search].filter(([name]) => name !== 'detail')
+  const unknown = asked.map(([name]) => name).filter((name) => !POOL_FILTERS.includes(name))
+  if (unknown.length > 0 && version.atLeast(31))
+    throw new DomainError('invalid', `Invalid filters ${unknown.join(',')} are found in query options.`)
+  return {
+    name: search.get('name') ?? undefined,
+    volumeType: version.atLeast(35) ? (search.get('volume_type') ?? undefined) : undefined,
+    none: unknown.length > 0,
+  }
+}
+const POOL_FILTERS = ['name', 'volume_type']
 
 /** Only what is served; alias, name, description. */
 const EXTENSIONS = [

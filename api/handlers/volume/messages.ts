@@ -1,34 +1,15 @@
-import type { Message } from '../../../src/domain/ledger.js'
 import type { Handler } from '../../contract.js'
 import { volumeMessageView } from '../../views/volume/host.js'
-import { exact, type ListRules, listOptions, nextLinks } from './list-query.js'
-
-const RULES: ListRules<Message> = {
-  sortKeys: {
-    created_at: 'createdAt',
-    id: 'id',
-    event_id: 'eventId',
-    resource_type: 'resourceType',
-    resource_uuid: 'resourceId',
-    request_id: 'requestId',
-  },
-  filters: {
-    event_id: ['eventId', exact, 5],
-    request_id: ['requestId', exact, 5],
-    resource_type: ['resourceType', (text) => ({ is: text.toUpperCase() }), 5],
-    resource_uuid: ['resourceId', exact, 5],
-    message_level: ['level', exact, 5],
-  },
-}
+import { listOptions, nextLinks } from './list-query.js'
+import { messageRules } from './list-rules.js'
 
 export const listVolumeMessages: Handler<'listVolumeMessages'> = async ({ here, path, caller, version, services, reply }) => {
-  const { query } = listOptions(RULES, { here, caller, version })
+  // Before 3.5 the list is all there is: nothing asked of it is looked at.
+  const asked = version.atLeast(5) ? here : { ...here, search: new URLSearchParams() }
+  const { query } = listOptions(messageRules, { here: asked, caller, version })
   const messages = await services.volumeMessage.listMessages(caller, query)
-  const links = nextLinks(
-    here,
-    query,
-    messages.map(({ id }) => id),
-  )
+  const ids = messages.map(({ id }) => id)
+  const links = version.atLeast(5) ? nextLinks(here, query, ids) : undefined
   const place = { service: here.service, project: path.project_id }
   return reply(200, {
     messages: messages.map((message) => volumeMessageView(message, place)),

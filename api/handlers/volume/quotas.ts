@@ -28,8 +28,10 @@ export const updateVolumeQuotaClass: Handler<'updateVolumeQuotaClass'> = async (
     reply(200, { quota_class_set: limits }),
   )
 
-export const showVolumeLimits: Handler<'showVolumeLimits'> = async ({ here, caller, services, reply }) => {
-  const project = here.search.get('project_id') ?? undefined
+/** From 3.39 an admin may ask for another project's. */
+export const showVolumeLimits: Handler<'showVolumeLimits'> = async ({ here, caller, version, services, reply }) => {
+  const named = here.search.get('project_id') ?? here.search.get('tenant_id') ?? undefined
+  const project = version.atLeast(39) ? named : undefined
   return reply(200, { limits: limitsView(await services.volumeQuota.showLimits(caller, project)) })
 }
 

@@ -2,37 +2,9 @@ import { DomainError } from '../../../src/domain/errors.js'
 import type { Snapshot, SnapshotStatus } from '../../../src/domain/snapshot.js'
 import { actions, type Context, type Handler } from '../../contract.js'
 import { acceptedSnapshotView, snapshotView } from '../../views/volume/snapshot.js'
-import { exact, type ListRules, listOptions, nextLinks, pairs, whole } from './list-query.js'
+import { listOptions, nextLinks } from './list-query.js'
+import { snapshotRules } from './list-rules.js'
 import { checkedKeys, isTrue, naming, onlyItem, statusWord } from './wire-values.js'
-
-const RULES: ListRules<Snapshot> = {
-  sortKeys: {
-    created_at: 'createdAt',
-    updated_at: 'updatedAt',
-    id: 'id',
-    name: 'name',
-    display_name: 'name',
-    status: 'status',
-    progress: 'progress',
-    volume_id: 'volumeId',
-    volume_size: 'sizeGib',
-    project_id: 'projectId',
-    user_id: 'userId',
-  },
-  sortsByNameSince: 30,
-  filters: {
-    name: ['name', exact, 0],
-    display_name: ['name', exact],
-    status: ['status', exact, 0],
-    volume_id: ['volumeId', exact, 0],
-    metadata: ['metadata', pairs, 22],
-    id: ['id', exact],
-    volume_size: ['sizeGib', whole],
-    progress: ['progress', exact],
-    project_id: ['projectId', exact],
-    user_id: ['userId', exact],
-  },
-}
 
 /** In Cinder's order: it is what a refused reset lists. */
 const STATUSES: readonly SnapshotStatus[] = [
@@ -52,7 +24,7 @@ const FORCE_IS_GONE =
   "Since microversion 3.66 the 'force' flag is invalid for this request. For backward compatibility, however, when the 'force' flag is passed with a value evaluating to True, it is silently ignored."
 
 export const listSnapshots: Handler<'listSnapshots'> = async (context) => {
-  const options = listOptions(RULES, context)
+  const options = listOptions(snapshotRules, context)
   const { snapshots, count } = await context.services.snapshot.listSnapshots(context.caller, options)
   return context.reply(200, {
     snapshots: snapshots.map((snapshot) => acceptedSnapshotView(snapshot, context.version)),
@@ -61,7 +33,7 @@ export const listSnapshots: Handler<'listSnapshots'> = async (context) => {
 }
 
 export const listSnapshotsDetail: Handler<'listSnapshotsDetail'> = async (context) => {
-  const options = listOptions(RULES, context)
+  const options = listOptions(snapshotRules, context)
   const { snapshots, count } = await context.services.snapshot.listSnapshots(context.caller, options)
   return context.reply(200, {
     snapshots: snapshots.map((snapshot) => snapshotView(snapshot, context.version)),

@@ -1,19 +1,15 @@
-import type { VolumeType } from '../../../src/domain/volume.js'
+import { DomainError } from '../../../src/domain/errors.js'
 import type { Handler } from '../../contract.js'
 import { changedVolumeTypeView, volumeTypeView } from '../../views/volume/type.js'
-import { exact, type ListRules, listOptions, nextLinks } from './list-query.js'
-import { checkedKeys, isTrue, onlyItem } from './wire-values.js'
-
-const RULES: ListRules<VolumeType> = {
-  sortKeys: { created_at: 'createdAt', id: 'id', name: 'name', is_public: 'isPublic' },
-  filters: { name: ['name', exact, 0], id: ['id', exact] },
-}
+import { listOptions, nextLinks } from './list-query.js'
+import { typeRules } from './list-rules.js'
+import { checkedKeys, isTrue, onlyItem, truthOf } from './wire-values.js'
 
 export const listVolumeTypes: Handler<'listVolumeTypes'> = async ({ here, query: asked, caller, version, services, reply }) => {
   const search = new URLSearchParams(here.search)
   search.delete('is_public')
-  const { query } = listOptions(RULES, { here: { ...here, search }, caller, version })
-  const types = await services.volumeType.listVolumeTypes(caller, { query, isPublic: visibility(asked.is_public) })
+  const { query } = listOptions(typeRules, { here: { ...here, search }, caller, version })
+  const types = await services.volumeType.listVolumeTypes(caller, { query, isPublic: caller.isAdmin ? visibility(asked.is_public) : true })
   const links = nextLinks(
     here,
     query,
@@ -23,8 +19,13 @@ export const listVolumeTypes: Handler<'listVolumeTypes'> = async ({ here, query:
 }
 
 /** For admins: public ones unless they ask for others; `None` asks for all. */
-const visibility = (text: string | undefined): boolean | undefined =>
-  text === undefined ? true : text.toLowerCase() === 'none' ? undefined : isTrue(text)
+function visibility(text: string | undefined): boolean | undefined {
+  if (text === undefined) return true
+  if (text.toLowerCase() === 'none') return undefined
+  const said = truthOf(text)
+  if (said === undefined) throw new DomainError('invalid', `Invalid is_public filter [${text.slice(0, 255)}]`)
+  return said
+}
 
 export const createVolumeType: Handler<'createVolumeType'> = async ({ body, caller, services, reply }) => {
   const type = body.volume_type

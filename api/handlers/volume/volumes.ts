@@ -1,40 +1,10 @@
+import { DomainError } from '../../../src/domain/errors.js'
 import type { Volume } from '../../../src/domain/volume.js'
 import type { Context, Handler, OperationId } from '../../contract.js'
 import { acceptedVolumeView, type VolumeLens, volumeBriefView, volumeView } from '../../views/volume/volume.js'
-import { exact, type ListRules, listOptions, nextLinks, pairs, truth, whole } from './list-query.js'
-import { checkedKeys, isTrue, naming, onlyItem } from './wire-values.js'
-
-const RULES: ListRules<Volume> = {
-  sortKeys: {
-    created_at: 'createdAt',
-    updated_at: 'updatedAt',
-    id: 'id',
-    name: 'name',
-    display_name: 'name',
-    status: 'status',
-    size: 'sizeGib',
-    bootable: 'bootable',
-    availability_zone: 'availabilityZone',
-    volume_type_id: 'volumeTypeId',
-    project_id: 'projectId',
-    user_id: 'userId',
-  },
-  filters: {
-    name: ['name', exact, 0],
-    display_name: ['name', exact],
-    status: ['status', exact, 0],
-    metadata: ['metadata', pairs, 0],
-    availability_zone: ['availabilityZone', exact, 0],
-    bootable: ['bootable', truth, 0],
-    size: ['sizeGib', whole, 31],
-    id: ['id', exact],
-    snapshot_id: ['snapshotId', exact],
-    source_volid: ['sourceVolumeId', exact],
-    volume_type_id: ['volumeTypeId', exact],
-    project_id: ['projectId', exact],
-    user_id: ['userId', exact],
-  },
-}
+import { listOptions, nextLinks } from './list-query.js'
+import { volumeRules } from './list-rules.js'
+import { boolParam, checkedKeys, isTrue, naming } from './wire-values.js'
 
 export const volumeLens = <K extends OperationId>({ version, caller, here, path }: Context<K>): VolumeLens => ({
   version,
@@ -43,7 +13,7 @@ export const volumeLens = <K extends OperationId>({ version, caller, here, path 
 })
 
 export const listVolumes: Handler<'listVolumes'> = async (context) => {
-  const options = listOptions(RULES, context)
+  const options = listOptions(volumeRules, context)
   const { records, count } = await context.services.volume.listVolumes(context.caller, options)
   const lens = volumeLens(context)
   return context.reply(200, {
@@ -53,7 +23,7 @@ export const listVolumes: Handler<'listVolumes'> = async (context) => {
 }
 
 export const listVolumesDetail: Handler<'listVolumesDetail'> = async (context) => {
-  const options = listOptions(RULES, context)
+  const options = listOptions(volumeRules, context)
   const { records, count } = await context.services.volume.listVolumes(context.caller, options)
   const lens = volumeLens(context)
   return context.reply(200, { volumes: records.map((record) => volumeView(record, lens)), ...page(context, options.query, records, count) })
@@ -74,7 +44,7 @@ function page(
 }
 
 export const summarizeVolumes: Handler<'summarizeVolumes'> = async ({ caller, version, here, services, reply }) => {
-  const { query, allTenants } = listOptions(RULES, { here, caller, version })
+  const { query, allTenants } = listOptions({ ...volumeRules, strictSince: Number.POSITIVE_INFINITY }, { here, caller, version })
   const { limit: _limit, offset: _offset, ...all } = query
   const { count, sizeGib, metadata } = await services.volume.summarizeVolumes(caller, { query: all, allTenants })
   return reply(200, { 'volume-summary': { total_count: count, total_size: sizeGib, ...(version.atLeast(36) ? { metadata } : {}) } })
@@ -83,6 +53,11 @@ export const summarizeVolumes: Handler<'summarizeVolumes'> = async ({ caller, ve
 export const createVolume: Handler<'createVolume'> = async (context) => {
   const { body, caller, version, services, reply } = context
   const { volume } = body
+  if (isTrue(volume.multiattach))
+    throw new DomainError(
+      'invalid',
+      'Invalid input received: A volume is attached to one server at a time here: multiattach is not served.',
+    )
   const named = naming(volume)
   const request = {
     name: named.name ?? null,
@@ -125,29 +100,7 @@ export const updateVolume: Handler<'updateVolume'> = async (context) => {
 }
 
 export const deleteVolume: Handler<'deleteVolume'> = async ({ path, query, caller, version, services, reply }) => {
-  const force = version.atLeast(23) && isTrue(query.force)
-  await services.volume.deleteVolume(caller, path.volume_id, { force, cascade: isTrue(query.cascade) })
+  const force = version.atLeast(23) && boolParam(query.force, 'force')
+  await services.volume.deleteVolume(caller, path.volume_id, { force, cascade: boolParam(query.cascade, 'cascade') })
   return reply(202)
-}
-
-export const showVolumeMetadata: Handler<'showVolumeMetadata'> = async ({ path, caller, services, reply }) =>
-  reply(200, { metadata: await services.volume.showVolumeMetadata(caller, path.volume_id) })
-
-export const mergeVolumeMetadata: Handler<'mergeVolumeMetadata'> = async ({ path, body, caller, services, reply }) =>
-  services.volume.setVolumeMetadata(caller, path.volume_id, checkedKeys(body.metadata), true, (metadata) => reply(200, { metadata }))
-
-export const replaceVolumeMetadata: Handler<'replaceVolumeMetadata'> = async ({ path, body, caller, services, reply }) =>
-  services.volume.setVolumeMetadata(caller, path.volume_id, checkedKeys(body.metadata), false, (metadata) => reply(200, { metadata }))
-
-export const showVolumeMetadataItem: Handler<'showVolumeMetadataItem'> = async ({ path, caller, services, reply }) =>
-  reply(200, { meta: { [path.key]: await services.volume.showVolumeMetadataItem(caller, path.volume_id, path.key) } })
-
-export const setVolumeMetadataItem: Handler<'setVolumeMetadataItem'> = async ({ path, body, caller, services, reply }) => {
-  const item = onlyItem(body.meta, path.key)
-  return services.volume.setVolumeMetadata(caller, path.volume_id, item, true, () => reply(200, { meta: item }))
-}
-
-export const deleteVolumeMetadataItem: Handler<'deleteVolumeMetadataItem'> = async ({ path, caller, services, reply }) => {
-  await services.volume.deleteVolumeMetadataItem(caller, path.volume_id, path.key)
-  return reply(200)
 }

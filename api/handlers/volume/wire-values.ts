@@ -7,6 +7,19 @@ const TRUE = new Set(['1', 't', 'true', 'on', 'y', 'yes'])
 
 export const isTrue = (value: unknown): boolean => value === true || (typeof value === 'string' && TRUE.has(value.trim().toLowerCase()))
 
+const FALSE = new Set(['0', 'f', 'false', 'off', 'n', 'no'])
+
+/** undefined: it says neither. */
+export const truthOf = (text: string): boolean | undefined =>
+  isTrue(text) ? true : FALSE.has(text.trim().toLowerCase()) ? false : undefined
+
+/** A flag in the query: absent is false, and what is no flag is refused. */
+export function boolParam(text: string | null | undefined, name: string): boolean {
+  const said = text == null ? false : truthOf(text)
+  if (said === undefined) throw new DomainError('invalid', `Value '${text?.slice(0, 255)}' for '${name}' is not a boolean.`)
+  return said
+}
+
 const KEY = /^[a-zA-Z0-9\-_:. /]{1,255}$/
 const KEY_AS_TOLD = "'^[a-zA-Z0-9-_:. /]{1,255}$'"
 

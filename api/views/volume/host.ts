@@ -3,9 +3,10 @@ import type { Host } from '../../../src/domain/host.js'
 import type { Message } from '../../../src/domain/ledger.js'
 import { locationOf } from '../../../src/services/volume/access.js'
 import type { VolumeBackend } from '../../../src/services/volume/hosts.js'
+import type { Version } from '../../versions.js'
 import { type Place, selfLinks, volumeTime } from './common.js'
 
-export const volumeServiceView = (host: Host, zone: string) => ({
+export const volumeServiceView = (host: Host, zone: string, version: Version) => ({
   binary: 'cinder-volume',
   host: `${host.id}@strata`,
   zone,
@@ -13,6 +14,8 @@ export const volumeServiceView = (host: Host, zone: string) => ({
   state: host.state,
   updated_at: volumeTime(host.heartbeatAt),
   disabled_reason: null,
+  ...(version.atLeast(7) ? { cluster: null } : {}),
+  ...(version.atLeast(49) ? { backend_state: host.state } : {}),
 })
 
 /** Capacity is the file system's affair and not known here; Cinder's word for that is `unknown`. */

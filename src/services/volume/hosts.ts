@@ -2,7 +2,15 @@
 import type { Caller } from '../../domain/caller.js'
 import type { Host, Pool } from '../../domain/host.js'
 import { ANY } from '../../ports/stores.js'
-import { allowAdmin, type VolumeDeps } from './access.js'
+import { allowAdmin, locationOf, type VolumeDeps } from './access.js'
+import { findTypeByNameOrId } from './types.js'
+
+export interface VolumePoolFilter {
+  readonly name?: string | undefined
+  readonly volumeType?: string | undefined
+  /** By something no pool has. */
+  readonly none?: boolean
+}
 
 export interface VolumeBackend {
   readonly host: Host
@@ -20,12 +28,16 @@ export const createVolumeHostService = ({ db, settings }: Pick<VolumeDeps, 'db' 
     return { hosts: asked, zone: settings.availabilityZone }
   },
 
-  listVolumePools: async (caller: Caller): Promise<VolumeBackend[]> => {
+  /** One back end serves every type: naming a type that exists leaves all pools. */
+  listVolumePools: async (caller: Caller, { name, volumeType, none }: VolumePoolFilter): Promise<VolumeBackend[]> => {
     allowAdmin(caller, 'scheduler_extension:scheduler_stats:get_pools')
+    if (volumeType !== undefined) await findTypeByNameOrId(db.read, caller, volumeType)
     const hosts = await db.read.hosts.list(ANY)
-    return (await db.read.pools.list(ANY)).flatMap((pool) => {
+    const pools = none === true ? [] : await db.read.pools.list(ANY)
+    return pools.flatMap((pool) => {
       const host = hosts.find((one) => one.id === pool.hostId)
-      return host === undefined ? [] : [{ host, pool }]
+      if (host === undefined || (name !== undefined && name !== locationOf(host.id, pool.name))) return []
+      return [{ host, pool }]
     })
   },
 

@@ -38,6 +38,13 @@ export interface VolumeList {
   readonly count: boolean
 }
 
+export interface MetadataChange {
+  readonly metadata: Metadata
+  readonly merge: boolean
+  /** Asked of what is there, before anything is changed. */
+  readonly expected?: ((metadata: Metadata) => boolean) | undefined
+}
+
 const DELETABLE: readonly VolumeStatus[] = ['available', 'error', 'error_restoring', 'error_extending']
 
 export const createVolumeService = (deps: VolumeDeps) => ({
@@ -99,11 +106,21 @@ export const createVolumeService = (deps: VolumeDeps) => ({
     return itemOf(metadata, key) ?? missingItem(id, key)
   },
 
-  /** `merge` keeps the keys that are not named. */
-  setVolumeMetadata: <R>(caller: Caller, id: string, metadata: Metadata, merge: boolean, reply: (metadata: Metadata) => R): Promise<R> =>
+  /** `merge` keeps the keys that are not named. What is there and not as `expected` stays; the reply is told undefined. */
+  setVolumeMetadata: <R>(
+    caller: Caller,
+    id: string,
+    { metadata, merge, expected }: MetadataChange,
+    reply: (metadata: Metadata | undefined) => R,
+  ): Promise<R> =>
     deps.db.transaction(async (stores) => {
+      const { updatedAt } = await findVolume(stores, caller, id)
       const volume = await holdVolume(deps, stores, caller, id)
       allowMember(caller, 'volume:update_volume_metadata')
+      if (expected?.(volume.metadata) === false) {
+        await stores.volumes.update(id, { updatedAt })
+        return reply(undefined)
+      }
       refuseMetadata(volume, 'Updating')
       const next = merge ? { ...volume.metadata, ...metadata } : metadata
       await stores.volumes.update(id, { metadata: next, updatedAt: deps.clock.now() })

@@ -105,7 +105,7 @@ describeOnEachDatabase('requests at once', (database) => {
     const id = await available(who)
     const keys = Array.from({ length: 8 }, (_, index) => `key-${index}`)
     const { volumes } = services()
-    await Promise.all(keys.map((key) => volumes.setVolumeMetadata(who, id, { [key]: 'here' }, true, () => undefined)))
+    await Promise.all(keys.map((key) => volumes.setVolumeMetadata(who, id, { metadata: { [key]: 'here' }, merge: true }, () => undefined)))
     expect(Object.keys(await volumes.showVolumeMetadata(who, id)).toSorted()).toEqual(keys)
   })
 })
