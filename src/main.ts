@@ -140,6 +140,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
     work = await parts.startWork({ config, adapters, doorbell, local, log, metrics })
     void oldQemu().then((warning) => (warning === undefined ? undefined : log.warn(warning)))
   }
+  void keepHouse(db, services, log)
   const housekeeping = setInterval(() => void keepHouse(db, services, log), HOUSEKEEPING_MS)
 
   await wish
@@ -148,10 +149,13 @@ async function serve(config: Config, log: Logger): Promise<void> {
   if (answers) await removeUrl(config.stateDir, url)
   const closed = new Promise((resolve) => server.close(resolve))
   server.closeIdleConnections()
+  // Nothing that is not whole by now would be imported by this process.
+  const uploadsEnded = services?.image.endUploads()
   await work?.drain(config.drainMs)
   // Answers that still wait for a job will not get one here.
   setTimeout(() => server.closeAllConnections(), 1_000).unref()
   await closed
+  await uploadsEnded
   await adapters.close()
   await db.close()
   log.info('stopped')

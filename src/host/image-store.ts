@@ -1,10 +1,12 @@
 /**
- * Image bytes on the local file system. Staging files live below the state directory, 0600, one per upload attempt; while
- * an upload holds one it touches the file every few seconds, so that a sweep can tell a slow upload from a dead one.
+ * Image bytes on the local file system. Staging files live below the state directory, 0600, one per upload attempt, named
+ * after it and the process that took it; while an upload holds one it touches the file every few seconds. So a sweep can
+ * tell a slow upload from a stuck one, and both from one whose process is gone.
  * Hashing happens while the previous chunk is on its way to the disk: the write costs the thread pool, the hash us.
  */
 import { createHash } from 'node:crypto'
-import { type FileHandle, open, stat, unlink } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { type FileHandle, open, readFile, stat, unlink } from 'node:fs/promises'
 import { isAbsolute, join, relative } from 'node:path'
 import type { Readable } from 'node:stream'
 import { DomainError } from '../domain/errors.js'
@@ -18,8 +20,9 @@ export function createImageStore(options: { stagingDir: string }): ImageStore {
     if (name === '' || name.includes('/') || name.startsWith('.') || isAbsolute(name)) throw new TypeError('not a staging file')
     return path
   }
+  const owner = `${process.pid}-${startTime(readFileSync('/proc/self/stat', 'utf8'))}`
   return {
-    stagingPath: (imageId, uploadId) => join(options.stagingDir, `${imageId}-${uploadId}.part`),
+    stagingPath: (imageId, uploadId) => join(options.stagingDir, `${imageId}-${uploadId}-${owner}.part`),
     async receive(path, source, limit) {
       const file = await open(inStaging(path), 'wx', 0o600)
       const touch = setInterval(() => void file.utimes(new Date(), new Date()).catch(() => {}), TOUCH_EVERY_MS)
@@ -38,6 +41,12 @@ export function createImageStore(options: { stagingDir: string }): ImageStore {
       const found = await stat(inStaging(path)).catch(ignoreMissing)
       return found === undefined ? undefined : Math.max(0, Date.now() - found.mtimeMs)
     },
+    async isOrphaned(path) {
+      const [, pid, started] = /-(\d+)-(\d+)\.part$/.exec(inStaging(path)) ?? []
+      if (pid === undefined) return false
+      const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(ignoreMissing)
+      return stat === undefined || startTime(stat) !== started
+    },
     async read(path, range): Promise<Readable> {
       const file = await open(path, 'r')
       return file.createReadStream({ start: range.first, end: range.last, highWaterMark: 256 * 1024 })
@@ -46,6 +55,12 @@ export function createImageStore(options: { stagingDir: string }): ImageStore {
       return (await stat(path).catch(ignoreMissing))?.size
     },
   }
+}
+
+/** Clock ticks since boot: with the pid it names a process beyond doubt. Its name, in parentheses, may hold anything. */
+function startTime(stat: string): string | undefined {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields[0] === 'Z' || fields[0] === 'X' ? undefined : fields[19]
 }
 
 async function copyHashed(source: AsyncIterable<Uint8Array>, file: FileHandle, limit: number): Promise<Received> {
@@ -85,6 +100,6 @@ async function syncDirectory(path: string): Promise<void> {
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT') return undefined
+  if (error.code === 'ENOENT' || error.code === 'ESRCH') return undefined
   throw error
 }

@@ -18,7 +18,7 @@ export interface ByteRange {
 }
 
 export interface ImageStore {
-  /** Where the bytes of one upload attempt go. */
+  /** Where the bytes of one upload attempt by this process go. */
   stagingPath(imageId: string, uploadId: string): string
   /**
    * Writes all of `source` to `path` (made anew, mode 0600) and hashes it in the same pass; fsyncs file and directory.
@@ -29,6 +29,8 @@ export interface ImageStore {
   removeStaging(path: string): Promise<void>
   /** Milliseconds since an upload last wrote to (or held on to) this file; undefined when there is none. */
   idleFor(path: string): Promise<number | undefined>
+  /** Is the process gone for which this staging path was made? Then nobody goes on with it. */
+  isOrphaned(path: string): Promise<boolean>
   /** The bytes of a layer's file, opened before this resolves: a file that is gone rejects here, not in mid-stream. */
   read(path: string, range: ByteRange): Promise<Readable>
   /** Length in bytes; undefined when there is no file. */

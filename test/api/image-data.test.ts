@@ -180,7 +180,8 @@ describe("an image's bytes", () => {
     expect(readdirSync(await home())).toEqual(before)
     server.close()
     server.closeAllConnections()
-    api.takeFaults()
+    // That a client leaves is no fault of ours.
+    expect(api.takeFaults()).toEqual([])
     await upload(id, randomBytes(1000)).expect(204)
   })
 

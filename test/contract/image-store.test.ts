@@ -66,6 +66,14 @@ describe('the image store', () => {
     expect(await store.idleFor(path)).toBeGreaterThan(100_000)
   })
 
+  it('knows a staging file whose process is gone from one of a living process, by more than its number', async () => {
+    const path = fresh()
+    expect(await store.isOrphaned(path)).toBe(false)
+    expect(await store.isOrphaned(path.replace(`-${process.pid}-`, '-4194305-'))).toBe(true)
+    expect(await store.isOrphaned(path.replace(/\d+\.part$/, '1.part'))).toBe(true)
+    expect(await store.isOrphaned(join(dir, `${randomUUID()}.part`))).toBe(false)
+  })
+
   it('reads exactly the range asked for', async () => {
     const bytes = randomBytes(700_000)
     const path = join(dir, 'layer')

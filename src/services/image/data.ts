@@ -13,9 +13,10 @@ import { layerFileName } from '../../domain/names.js'
 import { importImage } from '../../domain/operations.js'
 import type { ByteRange, Received } from '../../ports/image-store.js'
 import { ANY, type Stores } from '../../ports/stores.js'
+import { serviceEnds, untilEnded } from './arriving-bytes.js'
 import { changeableImage, type ImageDeps, noImage, note, visibleImage } from './rules.js'
 
-/** An upload that has not touched its staging file for so long is gone; a living one touches it every few seconds. */
+/** An upload of a living process that has not touched its staging file for so long is stuck: it does every few seconds. */
 const ABANDONED_AFTER_MS = 60_000
 
 /** So the inspector begins; any other failure is ours and no fault of the bytes. */
@@ -31,11 +32,15 @@ export interface Download {
 
 export function createImageData(deps: ImageDeps) {
   const { db, clock, doorbell, settings, imageStore } = deps
+  const ending = new AbortController()
+  const receiving = new Set<Promise<unknown>>()
   return {
     async upload(caller: Caller, imageId: string, source: AsyncIterable<Uint8Array>): Promise<void> {
+      if (ending.signal.aborted) throw serviceEnds()
       const path = imageStore.stagingPath(imageId, randomUUID())
-      const image = await db.transaction((stores) => startUpload(deps, stores, caller, imageId, path))
-      const jobId = await receiveAndEnqueue(deps, caller, image, path, source)
+      const received = receiveAndEnqueue(deps, caller, imageId, path, untilEnded(source, ending.signal))
+      receiving.add(received)
+      const jobId = await received.finally(() => receiving.delete(received))
       doorbell.ring(settings.hostId)
       const job = await jobEnd(deps, jobId)
       if (job.state === 'done') return
@@ -67,7 +72,13 @@ export function createImageData(deps: ImageDeps) {
       return { image, size, range, bytes }
     },
 
-    /** Uploads whose process died: staging file removed, image back to queued. For the start of a host and now and then. */
+    /** Breaks off what still comes in and takes nothing more; resolves when the images are queued again and the files gone. */
+    async endUploads(): Promise<void> {
+      ending.abort()
+      await Promise.allSettled(receiving)
+    },
+
+    /** Uploads whose process died: staging file removed, image back to queued. For the start of a process and now and then. */
     async sweepUploads(): Promise<number> {
       const found = await db.read.artefacts.list(ANY, { where: { kind: { is: 'staging-file' }, hostId: { is: settings.hostId } } })
       let swept = 0
@@ -75,7 +86,7 @@ export function createImageData(deps: ImageDeps) {
         if ((await db.read.jobs.unfinished('image', artefact.ownerId)).length > 0) continue
         const idle = await imageStore.idleFor(artefact.location)
         const age = idle ?? (clock.now() - artefact.createdAt) / 1000
-        if (age < ABANDONED_AFTER_MS) continue
+        if (age < ABANDONED_AFTER_MS && !(await imageStore.isOrphaned(artefact.location))) continue
         await giveUp(deps, artefact.ownerId, artefact.location)
         swept++
       }
@@ -109,10 +120,11 @@ async function startUpload(deps: ImageDeps, stores: Stores, caller: Caller, imag
 async function receiveAndEnqueue(
   deps: ImageDeps,
   caller: Caller,
-  image: Image,
+  imageId: string,
   path: string,
   source: AsyncIterable<Uint8Array>,
 ): Promise<string> {
+  const image = await deps.db.transaction((stores) => startUpload(deps, stores, caller, imageId, path))
   try {
     const received = await deps.imageStore.receive(path, source, deps.settings.maxImageSize)
     return await deps.db.transaction((stores) => enqueueImport(deps, stores, caller, image, path, received))
@@ -133,8 +145,9 @@ async function enqueueImport(
   const { clock, settings } = deps
   const [pool] = await stores.pools.list(ANY, { where: { hostId: { is: settings.hostId }, isDefault: { is: true } }, limit: 1 })
   if (pool === undefined) throw new DomainError('unavailable', 'There is no storage for images on this host.')
-  // Deleted while its bytes came in: nothing to import them into.
-  if (!(await stores.images.transition(image.id, ['saving'], { updatedAt: clock.now() }))) throw noImage(image.id)
+  // Deleted while its bytes came in, or taken for dead and begun anew by somebody: nothing to import them into.
+  const isOurs = (await stores.artefacts.find(ANY, artefactId(image.id)))?.location === path
+  if (!isOurs || !(await stores.images.transition(image.id, ['saving'], { updatedAt: clock.now() }))) throw noImage(image.id)
   const imageLayerId = randomUUID()
   const format = image.diskFormat === 'qcow2' ? 'qcow2' : 'raw'
   const fileName = layerFileName(imageLayerId, format)
@@ -177,6 +190,7 @@ async function enqueueImport(
 async function giveUp(deps: ImageDeps, imageId: string, path: string): Promise<void> {
   await deps.imageStore.removeStaging(path)
   await deps.db.transaction(async (stores) => {
+    if ((await stores.artefacts.find(ANY, artefactId(imageId)))?.location !== path) return
     await stores.artefacts.remove(artefactId(imageId))
     await stores.images.transition(imageId, ['saving'], { status: 'queued', updatedAt: deps.clock.now() })
   })
