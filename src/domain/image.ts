@@ -4,6 +4,13 @@ import type { Micros } from './time.js'
 
 export type ImageStatus = 'queued' | 'saving' | 'active' | 'deactivated' | 'killed' | 'deleted' | 'importing'
 
+/** What a disk can be written out as. Those but the first two are for other clouds: here they are only downloaded. */
+export const EXPORT_FORMATS = ['qcow2', 'raw', 'vmdk', 'vdi', 'vhd', 'vhdx', 'ploop'] as const
+export type ExportFormat = (typeof EXPORT_FORMATS)[number]
+
+export const isForeign = ({ diskFormat }: Pick<Image, 'diskFormat'>): boolean =>
+  diskFormat !== 'qcow2' && diskFormat !== 'raw' && EXPORT_FORMATS.some((format) => format === diskFormat)
+
 export interface Image {
   id: string
   seq: number

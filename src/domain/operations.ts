@@ -2,6 +2,7 @@
  * The operations and their inputs. Everything a step needs later is named here or found in the tables
  * (laws 1 and 2): ids are chosen by the accepting service, names follow from ids.
  */
+import type { ExportFormat } from './image.js'
 import type { Descriptor, Lock } from './operation.js'
 import type { Quiesce } from './snapshot.js'
 
@@ -217,6 +218,8 @@ export interface CaptureImageInput {
   volumeId: string | null
   source: Switch
   quiesce: Quiesce
+  /** What the image becomes; qcow2 where that is not said. */
+  format?: ExportFormat
 }
 export const captureImage: Descriptor<CaptureImageInput> = {
   name: 'capture-image',
@@ -234,6 +237,7 @@ export interface ExportImageInput {
   volumeId: string | null
   /** The image stays `saving` at least until then. */
   notActiveBefore: number
+  format?: ExportFormat
 }
 export const exportImage: Descriptor<ExportImageInput> = {
   name: 'export-image',

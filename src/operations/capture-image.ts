@@ -48,8 +48,8 @@ export const captureImageOperation: Operation<CaptureImageInput, Tools> = {
             { taskState: ['image_snapshot_pending', 'image_snapshot'] },
             { taskState: 'image_pending_upload' },
           )
-        const { imageLayerId } = input
-        const next = { imageId, imageLayerId, sourceLayerId, serverId, volumeId, notActiveBefore: journal.now + SHOWN }
+        const { imageLayerId, format = 'qcow2' } = input
+        const next = { imageId, imageLayerId, sourceLayerId, serverId, volumeId, notActiveBefore: journal.now + SHOWN, format }
         await stores.jobs.enqueue(exportImage, next, { hostId: journal.hostId, origin: originOf(journal) })
       },
       async abandon(_, stores, journal, { sentence }) {

@@ -2,6 +2,7 @@
  * export-image: the second half. The sealed chain is copied flat into one file, hashed and published. The source is pinned
  * by the image, so it does not matter what becomes of the server meanwhile; an image that is deleted ends the copy.
  */
+import { isForeign } from '../domain/image.js'
 import { type ExportImageInput, exportImage } from '../domain/operations.js'
 import { ANY } from '../ports/stores.js'
 import { flattenImage, hashImage, holdUntil, note } from '../steps/image-files.js'
@@ -14,14 +15,14 @@ import { tellEvent } from './tell.js'
 export const exportImageOperation: Operation<ExportImageInput, Tools> = {
   descriptor: exportImage,
   plan: (input) => {
-    const { imageId, imageLayerId, sourceLayerId, serverId, notActiveBefore } = input
+    const { imageId, imageLayerId, sourceLayerId, serverId, notActiveBefore, format = 'qcow2' } = input
     return {
       prepare: [
         note('begin-upload', async (_, stores) => {
           if (serverId !== null)
             await stores.servers.transition(serverId, { taskState: ['image_pending_upload'] }, { taskState: 'image_uploading' })
         }),
-        flattenImage(imageId, sourceLayerId, imageLayerId),
+        flattenImage(imageId, sourceLayerId, imageLayerId, format),
         hashImage(imageId, imageLayerId),
         holdUntil(notActiveBefore),
       ],
@@ -31,7 +32,9 @@ export const exportImageOperation: Operation<ExportImageInput, Tools> = {
         const source = await stores.layers.find(ANY, sourceLayerId)
         const virtualSize = source?.virtualSize ?? 0
         const made = await stores.images.find(ANY, imageId)
-        await stores.layers.transition(imageLayerId, ['planned'], { state: 'sealed', virtualSize, parentId: null })
+        // A foreign format's bytes are no disk to us: as a layer they are as large as their file.
+        const layerSize = isForeign({ diskFormat: format }) ? Math.ceil(size / 512) * 512 : virtualSize
+        await stores.layers.transition(imageLayerId, ['planned'], { state: 'sealed', virtualSize: layerSize, parentId: null })
         const active = await stores.images.transition(imageId, ['queued', 'saving'], {
           status: 'active',
           layerId: imageLayerId,
@@ -41,7 +44,7 @@ export const exportImageOperation: Operation<ExportImageInput, Tools> = {
           checksum,
           hashAlgo: 'sha512',
           hashValue,
-          diskFormat: 'qcow2',
+          diskFormat: format,
           containerFormat: made?.containerFormat ?? 'bare',
           updatedAt: journal.now,
         })

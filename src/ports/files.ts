@@ -1,4 +1,5 @@
 /** Layer and image files on the host: made, inspected, copied, removed. Paths are absolute and inside a pool. */
+import type { ExportFormat } from '../domain/image.js'
 import type { Chain, LayerFile } from './block.js'
 
 export interface LayerFiles {
@@ -25,8 +26,12 @@ export interface LayerFiles {
   grow(layer: LayerFile, bytes: number): Promise<void>
   /** Rewrites the backing name in a closed qcow2's header (metadata only). */
   rebase(layer: LayerFile, backing: LayerFile | null): Promise<void>
-  /** Copies the view of a sealed chain flat into a new qcow2 at `to` (made anew; mode 0600, fsynced). The tool dies with us. */
-  flatten(chain: Chain, to: string, options: { signal: AbortSignal; onProgress?: (fraction: number) => void }): Promise<void>
+  /** Copies the view of a sealed chain flat into a new file of that format at `to` (made anew; mode 0600, fsynced). The tool dies with us. */
+  flatten(
+    chain: Chain,
+    to: string,
+    options: { format: ExportFormat; signal: AbortSignal; onProgress?: (fraction: number) => void },
+  ): Promise<void>
   /** MD5 and SHA-512 of a file, hex. */
   hash(path: string, options: { signal: AbortSignal }): Promise<{ md5: string; sha512: string; size: number }>
   /** Free bytes of the file system that holds `path`. */

@@ -3,6 +3,7 @@
  * said at each level, down to `backing: null`, so nothing is probed and no header's reference is ever followed.
  */
 import { constants, promises as fs } from 'node:fs'
+import type { ExportFormat } from '../domain/image.js'
 import type { Chain, LayerFile } from '../ports/block.js'
 import { runTool } from './tool.js'
 
@@ -44,6 +45,12 @@ export async function rewriteBacking(layer: LayerFile, backing: { name: string; 
   await runTool({ program: 'qemu-img', args: ['rebase', '-q', '-u', '-f', layer.format, ...target, layer.path] })
 }
 
+/** QEMU's names where they are others. A VHD is as large as its disk only if told so: else its geometry rounds it up. */
+const OUTPUT: Partial<Record<ExportFormat, readonly string[]>> = {
+  vhd: ['-O', 'vpc', '-o', 'force_size=on'],
+  ploop: ['-O', 'parallels'],
+}
+
 /**
  * Copies what the chain's top shows into the existing file `to`. The source goes through the page cache, where a
  * running guest's recent writes are; the target past it, so that syncing it afterwards costs nothing.
@@ -51,13 +58,13 @@ export async function rewriteBacking(layer: LayerFile, backing: { name: string; 
 export async function convertImage(
   chain: Chain,
   to: string,
-  options: { signal: AbortSignal; onProgress?: (fraction: number) => void },
+  options: { format: ExportFormat; signal: AbortSignal; onProgress?: (fraction: number) => void },
 ): Promise<void> {
   const cache = (await takesDirectWrites(to)) ? 'none' : 'writeback'
-  const { onProgress } = options
+  const { format, onProgress } = options
   await runTool({
     program: 'qemu-img',
-    args: ['convert', '-p', '-O', 'qcow2', '-W', '-m', '8', '-t', cache, imageSpec(chain), to],
+    args: ['convert', '-p', ...(OUTPUT[format] ?? ['-O', format]), '-W', '-m', '8', '-t', cache, imageSpec(chain), to],
     signal: options.signal,
     onOutput: (text) => {
       const percent = [...text.matchAll(/\((\d+\.\d+)\/100%\)/g)].at(-1)?.[1]

@@ -13,6 +13,8 @@ export interface PlannedLayer {
   /** Bytes. */
   readonly virtualSize: number
   readonly origin?: Layer['origin']
+  /** qcow2 where that is not said. */
+  readonly format?: Layer['format']
 }
 
 export async function planLayer(
@@ -23,8 +25,9 @@ export async function planLayer(
 ): Promise<void> {
   const pool = await stores.pools.find(ANY, disk.poolId)
   if (pool === undefined) throw new TypeError(`a disk lies in the unknown pool ${disk.poolId}`)
-  const row = plannedLayer(disk, layer.id, layer.parentId, layer.virtualSize, now)
-  await stores.layers.insert({ ...row, origin: layer.origin ?? 'disk' })
+  const { id, origin = 'disk', format = 'qcow2' } = layer
+  const row = { ...plannedLayer(disk, id, layer.parentId, layer.virtualSize, now), origin, format, fileName: layerFileName(id, format) }
+  await stores.layers.insert(row)
   await stores.artefacts.insert({
     id: `layer:${layer.id}`,
     kind: 'layer-file',

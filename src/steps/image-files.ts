@@ -1,5 +1,6 @@
 /** The files of images: a sealed chain copied flat, an upload inspected and moved into its place, hashes taken. */
 import { DomainError } from '../domain/errors.js'
+import type { ExportFormat } from '../domain/image.js'
 import { ANY } from '../ports/stores.js'
 import { chainFiles, layerFile } from './places.js'
 import type { ForwardBrick, PivotBrick, Tools, UndoableBrick } from './tools.js'
@@ -12,7 +13,7 @@ const wanted = async (tools: Tools, imageId: string): Promise<void> => {
 const interrupted = (tools: Tools): AbortSignal => AbortSignal.any([tools.stop, tools.cancel])
 
 /** Copies what a sealed layer shows into one file. A copy that was cut off is begun anew: its tool died with its worker. */
-export const flattenImage = (imageId: string, sourceLayerId: string, imageLayerId: string): UndoableBrick => ({
+export const flattenImage = (imageId: string, sourceLayerId: string, imageLayerId: string, format: ExportFormat): UndoableBrick => ({
   kind: 'undoable',
   name: 'flatten-image',
   async probe(_, tools) {
@@ -24,6 +25,7 @@ export const flattenImage = (imageId: string, sourceLayerId: string, imageLayerI
     await tools.files.verify(chain)
     const bytesTotal = chain[0]?.virtualSize ?? 0
     await tools.files.flatten(chain, (await layerFile(tools.db.read, imageLayerId)).path, {
+      format,
       signal: interrupted(tools),
       onProgress: (fraction) => tools.report({ bytesDone: Math.round(fraction * bytesTotal), bytesTotal }),
     })

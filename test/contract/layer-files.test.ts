@@ -87,7 +87,7 @@ describe('an empty layer', () => {
     await files.create(layer('top'), base)
     expect(await files.probe(layer('top'), base)).toBe('done')
     await files.verify([layer('top'), base])
-    await files.flatten([layer('top'), base], join(pool, 'flat'), { signal: never })
+    await files.flatten([layer('top'), base], join(pool, 'flat'), { format: 'qcow2', signal: never })
     await files.grow(base, 128 * MIB)
   })
 })
@@ -204,7 +204,7 @@ describe('flatten', () => {
     const to = join(pool, 'flat')
     writeFileSync(to, 'left by a crash')
     const seen: number[] = []
-    await files.flatten(layers, to, { signal: never, onProgress: (fraction) => seen.push(fraction) })
+    await files.flatten(layers, to, { format: 'qcow2', signal: never, onProgress: (fraction) => seen.push(fraction) })
     expect(seen.at(-1)).toBe(1)
     expect(info(to)['backing-filename']).toBeUndefined()
     expect(statSync(to).mode & 0o777).toBe(0o600)
@@ -217,19 +217,19 @@ describe('flatten', () => {
   it('follows the tables, not the headers', async () => {
     const [top, , base] = await chain()
     qemuImg('rebase', '-u', '-f', 'qcow2', '-F', 'raw', '-b', '/etc/passwd', top.path)
-    await files.flatten([top, base], join(pool, 'flat'), { signal: never })
+    await files.flatten([top, base], join(pool, 'flat'), { format: 'qcow2', signal: never })
     expect(qemuIo(join(pool, 'flat'), 'read -P 1 0 16M')).not.toContain('failed')
   })
 
   it('stops when told to', async () => {
     const layers = await chain()
     const stop = new AbortController()
-    const copying = files.flatten(layers, join(pool, 'flat'), { signal: stop.signal, onProgress: () => stop.abort() })
+    const copying = files.flatten(layers, join(pool, 'flat'), { format: 'qcow2', signal: stop.signal, onProgress: () => stop.abort() })
     await expect(copying).rejects.toSatisfy((error: AdapterError) => error instanceof AdapterError && error.outcome === 'unknown')
   })
 
   it('is refused when a layer is missing', async () => {
-    await expect(files.flatten([layer('none')], join(pool, 'flat'), { signal: never })).rejects.toSatisfy(refused())
+    await expect(files.flatten([layer('none')], join(pool, 'flat'), { format: 'qcow2', signal: never })).rejects.toSatisfy(refused())
   })
 })
 
@@ -237,7 +237,11 @@ it('hashes as md5sum and sha512sum do, and keeps the event loop free', async () 
   const bytes = Buffer.alloc(5 * MIB + 3, 'strata')
   writeFileSync(join(pool, 'x'), bytes)
   const hash = (algorithm: string) => createHash(algorithm).update(bytes).digest('hex')
-  expect(await files.hash(join(pool, 'x'), { signal: never })).toEqual({ md5: hash('md5'), sha512: hash('sha512'), size: bytes.length })
+  expect(await files.hash(join(pool, 'x'), { signal: never })).toEqual({
+    md5: hash('md5'),
+    sha512: hash('sha512'),
+    size: bytes.length,
+  })
   await expect(files.hash(join(pool, 'x'), { signal: AbortSignal.abort() })).rejects.toBeInstanceOf(AdapterError)
   await expect(files.hash(join(pool, 'none'), { signal: never })).rejects.toBeInstanceOf(AdapterError)
 })

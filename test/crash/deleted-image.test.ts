@@ -32,7 +32,7 @@ describe('an image deleted during its copy', () => {
   it.each(['flatten-image:before-apply', 'flatten-image:after-done', 'hash-image:after-apply', 'before-settle'])(
     'at %s leaves no record, no bytes and no pin, and the volume as it was',
     async (moment) => {
-      await SCENARIOS.find((one) => one.operation === 'export-image')?.build(world)
+      await SCENARIOS.find((one) => one.name === 'export-image, of a sealed layer')?.build(world)
       const [image] = await world.db.read.images.list(ANY)
       let struck = false
       const atGap = async (gap: string): Promise<void> => {

@@ -107,7 +107,8 @@ export async function judge(world: World): Promise<string[]> {
     if (content === undefined) return
     if (name === undefined) return void wrong.push(`${what} has no layer`)
     const commands = Array.from({ length: DISK_MIB }, (_, block) => ['-c', `read -P ${content.get(block) ?? 0} ${block}M 1M`]).flat()
-    const said = await run('qemu-io', ['-r', '-f', 'qcow2', ...commands, join(world.pool, name)]).catch((e) => ({
+    const format = name.endsWith('.raw') ? 'raw' : 'qcow2'
+    const said = await run('qemu-io', ['-r', '-f', format, ...commands, join(world.pool, name)]).catch((e) => ({
       stdout: `${e.stdout}${e.stderr}`,
     }))
     if (/verification failed|error|can't/i.test(said.stdout))

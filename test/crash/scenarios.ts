@@ -167,6 +167,16 @@ const STORAGE_SCENARIOS: readonly Scenario[] = [
     await world.enqueue(ops.exportImage, { imageId, imageLayerId, sourceLayerId, ...rest })
     return {}
   }),
+  scenario('export-image', 'as raw', false, async (world) => {
+    const volume = await world.volume([BASE, TOP], { status: 'uploading' })
+    const sourceLayerId = volume.layerIds[0] ?? ''
+    const imageId = await world.image('saving', { sourceLayerId })
+    world.expected.set(imageId, BASE)
+    const imageLayerId = await world.planned({ origin: 'image', format: 'raw' })
+    const rest = { serverId: null, volumeId: volume.volumeId, notActiveBefore: world.clock.now(), format: 'raw' } as const
+    await world.enqueue(ops.exportImage, { imageId, imageLayerId, sourceLayerId, ...rest })
+    return {}
+  }),
   scenario('import-image', 'of an upload', false, async (world) => {
     const stagingPath = join(world.dir, 'staging', randomUUID())
     await makeImage(stagingPath, DISK_MIB, null, BASE)

@@ -1,5 +1,5 @@
 /** The JSON schemas clients ask for before they show or change an image: what is base, what is read-only, what is free. */
-import { CONTAINER_FORMATS, DISK_FORMATS } from '../../../src/services/image/rules.js'
+import { CONTAINER_FORMATS, SHOWN_DISK_FORMATS } from '../../../src/services/image/rules.js'
 
 type Property = Readonly<Record<string, unknown>>
 
@@ -30,7 +30,7 @@ const IMAGE: Readonly<Record<string, Property>> = {
   size: { type: ['null', 'integer'], description: 'Size of image file in bytes', ...readOnly },
   virtual_size: { type: ['null', 'integer'], description: 'Virtual size of image in bytes', ...readOnly },
   container_format: nullable('Format of the container', { enum: [null, ...CONTAINER_FORMATS] }),
-  disk_format: nullable('Format of the disk', { enum: [null, ...DISK_FORMATS] }),
+  disk_format: nullable('Format of the disk', { enum: [null, ...SHOWN_DISK_FORMATS] }),
   created_at: text('Date and time of image registration', readOnly),
   updated_at: text('Date and time of the last image modification', readOnly),
   tags: { type: 'array', description: 'List of strings related to the image', items: { type: 'string', maxLength: 255 } },

@@ -10,6 +10,7 @@ import type { Metadata } from '../../domain/metadata.js'
 import type { Flavor, Server } from '../../domain/server.js'
 import type { Micros } from '../../domain/time.js'
 import { ANY, type Stores } from '../../ports/stores.js'
+import { requireDisk } from '../image/rules.js'
 import { GIB } from '../volume/access.js'
 import { deviceAt } from './attachment-devices.js'
 import { type BlockDevice, type DevicePlan, planDevices } from './server-create-devices.js'
@@ -101,6 +102,7 @@ async function requireImage(stores: Stores, caller: Caller, id: string): Promise
   // Held until the commit: an image that is being deleted gets no child.
   const kept = image.status === 'active' && (await stores.images.transition(id, ['active'], { status: 'active' }))
   if (!kept) throw invalid(`Image ${id} is not active.`)
+  requireDisk(image)
   return image
 }
 

@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Caller } from '../../domain/caller.js'
 import { DomainError } from '../../domain/errors.js'
-import type { Image } from '../../domain/image.js'
+import { EXPORT_FORMATS, type Image, isForeign } from '../../domain/image.js'
 import type { Clock } from '../../ports/clock.js'
 import type { Doorbell } from '../../ports/doorbell.js'
 import type { ImageStore } from '../../ports/image-store.js'
@@ -25,8 +25,10 @@ export interface ImageDeps {
   readonly imageStore: ImageStore
 }
 
-/** Formats we can hold: disks QEMU opens as what they are, and the three parts of a direct boot. */
+/** Formats we take: disks QEMU opens as what they are, and the three parts of a direct boot. */
 export const DISK_FORMATS = ['ami', 'ari', 'aki', 'raw', 'qcow2'] as const
+/** Formats an image may be seen in: also those volumes are written out as. */
+export const SHOWN_DISK_FORMATS = [...new Set([...DISK_FORMATS, ...EXPORT_FORMATS])] as const
 export const CONTAINER_FORMATS = ['ami', 'ari', 'aki', 'bare'] as const
 
 export const noImage = (id: string): DomainError => new DomainError('notFound', `No image found with ID ${id}`)
@@ -45,6 +47,15 @@ export async function changeableImage(stores: Stores, caller: Caller, id: string
   if (!isOwner(caller, image)) throw notAuthorized(action)
   mayWrite(caller, action)
   return image
+}
+
+/** An image written out for another cloud is no disk here: nothing opens its bytes. */
+export function requireDisk(image: Pick<Image, 'id' | 'diskFormat'>): void {
+  if (isForeign(image))
+    throw new DomainError(
+      'invalid',
+      `Image ${image.id} is unacceptable: one of disk format '${image.diskFormat}' can only be downloaded here.`,
+    )
 }
 
 /** Readers look. */

@@ -6,6 +6,7 @@ import type { Image } from '../../domain/image.js'
 import type { Metadata } from '../../domain/metadata.js'
 import type { VolumeType } from '../../domain/volume.js'
 import { ANY, type Stores } from '../../ports/stores.js'
+import { requireDisk } from '../image/rules.js'
 import { findSnapshot, findVolume, GIB, invalidInput, invalidSnapshot, invalidVolume } from './access.js'
 
 export interface NewVolume {
@@ -118,6 +119,7 @@ async function fromImage(stores: Stores, caller: Caller, request: NewVolume, ref
   if (pointed !== undefined) return fromSnapshot(stores, caller, pointed)
   const layer = image.layerId === null ? undefined : await stores.layers.find(ANY, image.layerId)
   if (layer === undefined || image.status !== 'active') throw invalidInput(`Image ${image.id} is not active.`)
+  requireDisk(image)
   const needsGib = Math.ceil(Math.max(layer.virtualSize, image.virtualSize ?? 0, image.size ?? 0) / GIB)
   return {
     ...NOTHING,

@@ -1,11 +1,12 @@
 /**
  * `os-volume_upload_image`: an image of a volume. The same two jobs as a server's image: `capture-image` seals the disk's
- * top under a new overlay, `export-image` copies what was sealed. The volume shows `uploading` meanwhile.
+ * top under a new overlay, `export-image` copies what was sealed, in the format asked for. The volume shows `uploading`
+ * meanwhile. What Cinder leaves to Glance to refuse is refused here in Glance's words, before anything is made.
  */
 import { randomUUID } from 'node:crypto'
 import type { Caller } from '../../domain/caller.js'
 import { DomainError } from '../../domain/errors.js'
-import type { Image } from '../../domain/image.js'
+import { EXPORT_FORMATS, type ExportFormat, type Image } from '../../domain/image.js'
 import { captureImage } from '../../domain/operations.js'
 import type { VolumeStatus } from '../../domain/volume.js'
 import { ANY } from '../../ports/stores.js'
@@ -16,7 +17,6 @@ import {
   findVolume,
   GIB,
   heldBy,
-  invalidInput,
   invalidVolume,
   originOf,
   type VolumeDeps,
@@ -48,10 +48,7 @@ export const createVolumeUpload = (deps: VolumeDeps) => ({
         upload.visibility === 'public' ? 'volume_extension:volume_actions:upload_public' : 'volume_extension:volume_actions:upload_image',
       )
       if (upload.visibility === 'public') requireAdmin(caller)
-      if (upload.diskFormat !== 'qcow2' || upload.containerFormat !== 'bare')
-        throw invalidInput(
-          `A volume is uploaded as disk format 'qcow2' in container format 'bare', not as '${upload.diskFormat}' in '${upload.containerFormat}'.`,
-        )
+      const format = formatOf(upload)
       const now = deps.clock.now()
       const disk = await stores.disks.find(ANY, volume.diskId)
       const from: readonly VolumeStatus[] = upload.force ? ['available', 'in-use'] : ['available']
@@ -62,7 +59,12 @@ export const createVolumeUpload = (deps: VolumeDeps) => ({
       const over = await stores.quotas.take(caller.projectId, imageId, { images: 1 })
       if (over !== undefined) throw new DomainError('tooLarge', `Project ${caller.projectId} is over a limit for image_count_total.`)
       const forImage = { ...disk, projectId: caller.projectId }
-      await planLayer(stores, forImage, { id: imageLayerId, parentId: null, virtualSize: disk.virtualSize, origin: 'image' }, now)
+      await planLayer(
+        stores,
+        forImage,
+        { id: imageLayerId, parentId: null, virtualSize: disk.virtualSize, origin: 'image', format: format === 'qcow2' ? 'qcow2' : 'raw' },
+        now,
+      )
       await planLayer(stores, disk, { id: overlayId, parentId: null, virtualSize: disk.virtualSize }, now)
       const image: Omit<Image, 'seq'> = {
         id: imageId,
@@ -98,6 +100,7 @@ export const createVolumeUpload = (deps: VolumeDeps) => ({
           volumeId: id,
           source: { diskId: disk.id, layerId: overlayId },
           quiesce: await quiesceOf(stores, disk.serverId),
+          format,
         },
         { hostId: disk.hostId, origin: originOf(caller) },
       )
@@ -107,6 +110,18 @@ export const createVolumeUpload = (deps: VolumeDeps) => ({
     return answer
   },
 })
+
+function formatOf({ diskFormat, containerFormat }: VolumeUpload): ExportFormat {
+  const format = EXPORT_FORMATS.find((one) => one === diskFormat)
+  if (format === undefined) throw new DomainError('invalid', `Invalid disk format '${diskFormat}' for image.`)
+  if (['aki', 'ari', 'ami'].includes(containerFormat))
+    throw new DomainError(
+      'invalid',
+      "Invalid mix of disk and container formats. When setting a disk or container format to one of 'aki', 'ari', or 'ami', the container and disk formats must match.",
+    )
+  if (containerFormat !== 'bare') throw new DomainError('invalid', `Invalid container format '${containerFormat}' for image.`)
+  return format
+}
 
 function requireAdmin(caller: Caller): void {
   if (!caller.isAdmin)

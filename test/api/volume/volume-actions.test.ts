@@ -191,6 +191,22 @@ describe('os-volume_upload_image', () => {
     expect(await api.db.read.layers.find(ANY, input.source.layerId)).toMatchObject({ state: 'planned', origin: 'disk' })
   })
 
+  it.each(['raw', 'vmdk', 'vdi', 'vhd', 'vhdx', 'ploop'])('is made as %s, which is raw to us, when that is asked for', async (format) => {
+    const id = await volumeIn(api)
+    const { body } = await act(id, upload({ disk_format: format })).expect(202)
+    const answer = body['os-volume_upload_image']
+    expect(answer).toMatchObject({ status: 'uploading', disk_format: format, container_format: 'bare' })
+    const { input } = await jobOf<CaptureImageInput>(api, answer.image_id)
+    expect(input.format).toBe(format)
+    const layer = await api.db.read.layers.find(ANY, input.imageLayerId)
+    expect(layer).toMatchObject({ state: 'planned', origin: 'image', format: 'raw', fileName: `${input.imageLayerId}.raw` })
+  })
+
+  it('is raw where no format is named, as with Cinder', async () => {
+    const { body } = await act(await volumeIn(api), { 'os-volume_upload_image': { image_name: 'img' } }).expect(202)
+    expect(body['os-volume_upload_image']).toMatchObject({ disk_format: 'raw', container_format: 'bare' })
+  })
+
   it('of an attached volume needs force', async () => {
     covers('volumeAction:os-volume_upload_image', 'wrong state')
     const id = await volumeIn(api)
@@ -211,8 +227,9 @@ describe('os-volume_upload_image', () => {
     await act(id, { 'os-volume_upload_image': {} }).expect(400)
     await act(id, upload({ visibility: 'public' })).expect(400)
     await act(id, upload({ visibility: 'public' }), 'member', '3.1').expect(403)
-    const { body } = await act(id, upload({ disk_format: 'vdi' })).expect(400)
-    expect(body.badRequest.message).toContain("disk format 'qcow2'")
+    const refusal = async (more: object): Promise<string> => (await act(id, upload(more)).expect(400)).body.badRequest.message
+    expect(await refusal({ container_format: 'compressed' })).toBe("Invalid container format 'compressed' for image.")
+    expect(await refusal({ container_format: 'ami' })).toContain('Invalid mix of disk and container formats.')
     await act(id, upload(), 'foreign').expect(404)
     await act(id, upload(), 'reader').expect(403)
     expect((await volumeRow(id))?.status).toBe('available')
