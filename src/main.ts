@@ -13,6 +13,7 @@ import { ensureAdmin, ensureHost } from './bootstrap.js'
 import { BadConfig, type Config, JustPrint, loadConfig, version } from './config.js'
 import { systemClock as clock } from './host/clock.js'
 import { createRemoteDoorbell } from './host/doorbell.js'
+import { createHostAuditor } from './host/host-auditor.js'
 import { createImageStore } from './host/image-store.js'
 import { oldQemu, preflight } from './host/preflight.js'
 import { cloudsFile, keptPassword, newPassword, prepareStateDir, removeUrl, writeClouds, writeUrl } from './host/state-dir.js'
@@ -100,7 +101,12 @@ async function serve(config: Config, log: Logger): Promise<void> {
         doorbellSecret: config.doorbellSecret,
       },
       imageStore: createImageStore({ stagingDir: parts.stagingDir(config) }),
-      auditor: adapters.auditor,
+      auditor: createHostAuditor({
+        db,
+        doorbell,
+        clock,
+        own: works ? { hostId: config.host, auditor: adapters.ports.auditor } : undefined,
+      }),
       console: adapters.ports.hypervisor,
     })
     const { createApp } = await import('../api/app.js')

@@ -12,7 +12,6 @@ import { ownKeeperCommand } from './keeper/start.js'
 import type { Logger } from './logger.js'
 import type { Metrics } from './metrics.js'
 import { registry } from './operations/registry.js'
-import type { StorageAuditor } from './ports/auditor.js'
 import type { Clock } from './ports/clock.js'
 import type { Doorbell } from './ports/doorbell.js'
 import type { Database } from './ports/stores.js'
@@ -35,7 +34,6 @@ const SWEEP_MS = 60_000
 
 export interface Adapters {
   readonly ports: WorkerPorts
-  readonly auditor: StorageAuditor
   close(): Promise<void>
 }
 
@@ -61,9 +59,9 @@ export function createAdapters(config: Config, base: { db: Database; clock: Cloc
     maxVirtualSize: config.maxVirtualSize,
     unplugTimeoutMs: config.unplugTimeoutMs,
   }
+  const auditor = createStorageAuditor({ db: base.db, hypervisor, files })
   return {
-    ports: { ...base, hypervisor, offlineHosts, agent, files, inspector: createImageInspector(), settings },
-    auditor: createStorageAuditor({ hypervisor, files }),
+    ports: { ...base, hypervisor, offlineHosts, agent, files, inspector: createImageInspector(), auditor, settings },
     async close() {
       await Promise.allSettled([hypervisor.close(), offlineHosts.close(), agent.close()])
     },

@@ -263,3 +263,30 @@ export const importImage: Descriptor<ImportImageInput> = {
   subject: (i) => ({ type: 'image', id: i.imageId }),
   locks: (i) => [image(i.imageId)],
 }
+
+/**
+ * A look at a server's storage by the worker of its host: files, headers and the guest's block graph. Holds nothing and
+ * waits for nobody; what is seen is in the journal, under the step's name.
+ */
+export interface ObserveStorageInput {
+  serverId: string
+  /** As the tables say, from top to base. */
+  disks: readonly {
+    readonly diskId: string
+    readonly chain: readonly {
+      readonly layerId: string
+      readonly path: string
+      readonly format: 'qcow2' | 'raw'
+      readonly virtualSize: number
+    }[]
+  }[]
+  /** Pool directories in which to look for files nobody knows. */
+  directories: readonly string[]
+}
+export const OBSERVE_STORAGE = 'observe-storage'
+export const observeStorage: Descriptor<ObserveStorageInput> = {
+  name: OBSERVE_STORAGE,
+  version: 1,
+  subject: (i) => ({ type: 'server', id: i.serverId }),
+  locks: () => [],
+}

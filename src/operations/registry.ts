@@ -15,6 +15,7 @@ import { exportImageOperation } from './export-image.js'
 import { extendVolumeOperation } from './extend-volume.js'
 import { importImageOperation } from './import-image.js'
 import { mergeLayerOperation } from './merge-layer.js'
+import { observeStorageOperation } from './observe-storage.js'
 import { pauseServerOperation, unpauseServerOperation } from './pause-server.js'
 import { rebootServerOperation } from './reboot-server.js'
 import { recordGuestOffOperation, recordQemuLostOperation } from './record-guest.js'
@@ -47,6 +48,7 @@ export const registry: Registry = new Map([
   entry(extendVolumeOperation),
   entry(importImageOperation),
   entry(mergeLayerOperation),
+  entry(observeStorageOperation),
   entry(pauseServerOperation),
   entry(rebootServerOperation),
   entry(recordGuestOffOperation),

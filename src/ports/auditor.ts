@@ -1,5 +1,7 @@
 /** Looks at a server's storage as it is: what is on disk and what the running guest has open. Judges nothing. */
+
 import type { BlockNode, Chain } from './block.js'
+import type { Origin } from './stores.js'
 
 export interface AuditRequest {
   readonly serverId: string
@@ -30,10 +32,15 @@ export interface SeenStorage {
   readonly live: boolean
   readonly disks: readonly SeenDisk[]
   readonly nodes: readonly BlockNode[]
-  /** Paths of files in the directories. */
+  /** Paths of files in the directories that no table and no ledger knows. */
   readonly files: readonly string[]
 }
 
 export interface StorageAuditor {
   observe(request: AuditRequest): Promise<SeenStorage>
+}
+
+/** The same of any host, whether its worker is in this process or has to be asked. A host out of reach is Unavailable. */
+export interface HostAuditor {
+  observe(hostId: string, request: AuditRequest, origin: Origin): Promise<SeenStorage>
 }

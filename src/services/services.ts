@@ -2,7 +2,7 @@
  * All that a caller may ask, as one plain object; the API knows nothing else of the inside. Each service is made by a
  * factory of one deps object and adds its line to `Services` and to `createServices`.
  */
-import type { StorageAuditor } from '../ports/auditor.js'
+import type { HostAuditor } from '../ports/auditor.js'
 import type { Clock } from '../ports/clock.js'
 import type { Doorbell } from '../ports/doorbell.js'
 import type { ImageStore } from '../ports/image-store.js'
@@ -64,8 +64,7 @@ export interface ServiceDeps {
   readonly imageStore: ImageStore
   /** The serial logs of the host's guests. */
   readonly console: ConsolePort
-  /** Where this process runs beside the host's worker. */
-  readonly auditor?: StorageAuditor | undefined
+  readonly auditor: HostAuditor
 }
 
 export interface Services {

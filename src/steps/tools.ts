@@ -2,6 +2,7 @@
 
 import type { JobProgress } from '../domain/job.js'
 import type { GuestAgent } from '../ports/agent.js'
+import type { StorageAuditor } from '../ports/auditor.js'
 import type { OfflineHosts } from '../ports/block.js'
 import type { Clock } from '../ports/clock.js'
 import type { ImageInspector, LayerFiles } from '../ports/files.js'
@@ -16,6 +17,7 @@ export interface WorkerPorts {
   readonly agent: GuestAgent
   readonly files: LayerFiles
   readonly inspector: ImageInspector
+  readonly auditor: StorageAuditor
   readonly clock: Clock
   readonly settings: WorkerSettings
 }

@@ -1,13 +1,20 @@
 /** The storage auditor on the host itself: directory listings, headers, and the guest's block graph over its monitor. */
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { AdapterError } from '../domain/errors.js'
 import type { AuditRequest, SeenDisk, StorageAuditor } from '../ports/auditor.js'
 import type { BlockHost } from '../ports/block.js'
 import type { LayerFiles } from '../ports/files.js'
 import type { Hypervisor } from '../ports/hypervisor.js'
+import { ANY, type Database } from '../ports/stores.js'
 
-export function createStorageAuditor({ hypervisor, files }: { hypervisor: Hypervisor; files: LayerFiles }): StorageAuditor {
+export interface AuditorDeps {
+  readonly db: Database
+  readonly hypervisor: Hypervisor
+  readonly files: LayerFiles
+}
+
+export function createStorageAuditor({ db, hypervisor, files }: AuditorDeps): StorageAuditor {
   return {
     async observe({ serverId, disks, directories }) {
       const guest = await hypervisor.find(serverId)
@@ -18,9 +25,18 @@ export function createStorageAuditor({ hypervisor, files }: { hypervisor: Hyperv
         live: blocks !== undefined,
         disks: seen,
         nodes: blocks ? await blocks.nodes() : [],
-        files: (await Promise.all([...new Set(directories)].map(list))).flat(),
+        files: directories.length === 0 ? [] : await strangers(directories),
       }
     },
+  }
+
+  /** What was listed is looked up afterwards: a file made meanwhile is in the ledger before it is in the directory. */
+  async function strangers(directories: readonly string[]): Promise<string[]> {
+    const found = (await Promise.all([...new Set(directories)].map(list))).flat()
+    const names = (await db.read.layers.list(ANY)).map((layer) => layer.fileName)
+    const ledger = (await db.read.artefacts.list(ANY)).map((artefact) => basename(artefact.location))
+    const known = new Set([...names, ...ledger])
+    return found.filter((path) => !known.has(basename(path)))
   }
 
   async function look({ diskId, chain }: AuditRequest['disks'][number], blocks: BlockHost | undefined): Promise<SeenDisk> {

@@ -1,14 +1,19 @@
 /** The storage audit: tables, files and the guest's graph agree, or the difference has a name. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { refused } from '../../src/domain/errors.js'
 import { fileNode, formatNode } from '../../src/domain/names.js'
-import type { SeenStorage } from '../../src/ports/auditor.js'
+import type { SeenStorage, StorageAuditor } from '../../src/ports/auditor.js'
 import type { Hypervisor } from '../../src/ports/hypervisor.js'
+import { ANY } from '../../src/ports/stores.js'
 import { createLayerFiles } from '../../src/qemu/layer-files.js'
 import { compare } from '../../src/services/strata/storage-audit.js'
 import { createStorageAuditor } from '../../src/worker/auditor.js'
-import { covers, openApi } from '../support/api.js'
+import { covers, HOST_ID, openApi, type TestApi } from '../support/api.js'
+import { freshDatabase, type TestDatabase } from '../support/databases.js'
+import { createImportWorker, type ImportWorker } from '../support/import-worker.js'
+import { layerRow, serverRow } from '../support/rows.js'
 
 const DISK = '5a1c9b52-5e0e-4f4d-9d4c-3e6d5b3c2a10'
 const TOP = '5a1c9b52-5e0e-4f4d-9d4c-3e6d5b3c2a11'
@@ -56,11 +61,10 @@ const healthy: SeenStorage = {
     ...open(BASE),
     { node: 'd-someone', driver: 'x', file: undefined, backing: undefined, virtualSize: 1, allocated: 1 },
   ],
-  files: [`/pool/${TOP}.qcow2`, `/pool/${BASE}.qcow2`],
+  files: [],
 }
 const [disk] = healthy.disks
-const known = new Set([`${TOP}.qcow2`, `${BASE}.qcow2`])
-const kinds = (seen: Partial<SeenStorage>) => compare(told, { ...healthy, ...seen }, known).map(({ kind, subject }) => `${kind} ${subject}`)
+const kinds = (seen: Partial<SeenStorage>) => compare(told, { ...healthy, ...seen }).map(({ kind, subject }) => `${kind} ${subject}`)
 const withDisk = (change: object) => ({ disks: [{ ...disk, ...change } as (typeof healthy.disks)[number]] })
 
 describe('the comparison', () => {
@@ -88,29 +92,38 @@ describe('the comparison', () => {
       `orphan_node ${formatNode(OTHER)}`,
       `orphan_node ${fileNode(OTHER)}`,
     ])
-    expect(kinds({ files: [...healthy.files, '/pool/stray.qcow2'] })).toEqual(['orphan_file stray.qcow2'])
-    expect(compare(told, { ...healthy, files: ['/pool/stray.qcow2'] }, undefined)).toEqual([])
+    expect(kinds({ files: ['/pool/stray.qcow2'] })).toEqual(['orphan_file stray.qcow2'])
   })
 })
 
 describe('the auditor of a host', () => {
   let pool: string
   const files = createLayerFiles()
-  const auditor = createStorageAuditor({ files, hypervisor: { find: async () => undefined } as unknown as Hypervisor })
-  const look = () =>
-    auditor.observe({ serverId: DISK, disks: [{ diskId: DISK, chain: [layer(TOP, pool), layer(BASE, pool)] }], directories: [pool, pool] })
+  let database: TestDatabase
+  const look = () => {
+    const auditor = createStorageAuditor({ db: database.db, files, hypervisor: { find: async () => undefined } as unknown as Hypervisor })
+    const disks = [{ diskId: DISK, chain: [layer(TOP, pool), layer(BASE, pool)] }]
+    return auditor.observe({ serverId: DISK, disks, directories: [pool, pool] })
+  }
   beforeAll(async () => {
+    database = await freshDatabase('sqlite')
+    await database.db.transaction(async (stores) => {
+      for (const id of [TOP, BASE]) await stores.layers.insert(layerRow({ id }))
+    })
     pool = await mkdtemp('/tmp/strata-audit-')
     await files.create(layer(BASE, pool), null)
     await files.create(layer(TOP, pool), layer(BASE, pool))
   })
-  afterAll(() => rm(pool, { recursive: true, force: true }))
+  afterAll(async () => {
+    await rm(pool, { recursive: true, force: true })
+    await database.close()
+  })
 
   it('sees files, headers and strays', async () => {
     await writeFile(join(pool, 'stray.raw'), '')
     const seen = await look()
     expect(seen).toMatchObject({ live: false, nodes: [], disks: [{ headerProblem: null, topNode: null }] })
-    expect([...seen.files].sort()).toEqual([join(pool, `${TOP}.qcow2`), join(pool, `${BASE}.qcow2`), join(pool, 'stray.raw')].sort())
+    expect(seen.files).toEqual([join(pool, 'stray.raw')])
     expect(seen.disks[0]?.files.map((file) => file.exists)).toEqual([true, true])
   })
 
@@ -126,68 +139,48 @@ describe('the auditor of a host', () => {
   })
 })
 
-describe('the endpoint', () => {
-  it('answers the owner and no other, and says so where the host is out of reach', async () => {
-    covers('auditServerStorage', 'success', 'foreign')
-    const api = await openApi({
-      services: { auditor: { observe: async () => ({ live: false, disks: [], nodes: [], files: ['/pool/stray.qcow2'] }) } },
-    })
-    const without = await openApi()
-    try {
-      for (const place of [api, without]) await place.db.transaction((stores) => stores.servers.insert(server(place.projectId('member'))))
-      const own = await api.as('member').get(`/strata/v1/servers/${DISK}/storage-audit`).expect(200)
-      expect(own.body.audit).toMatchObject({ server_id: DISK, live: false, settled: true, disks: [], findings: [] })
-      const admins = await api.as('admin').get(`/strata/v1/servers/${DISK}/storage-audit`).expect(200)
-      expect(admins.body.audit.findings).toMatchObject([{ kind: 'orphan_file', subject: 'stray.qcow2' }])
-      await api.as('foreign').get(`/strata/v1/servers/${DISK}/storage-audit`).expect(404)
-      await without.as('member').get(`/strata/v1/servers/${DISK}/storage-audit`).expect(503)
-    } finally {
-      await api.close()
-      await without.close()
-    }
+describe('the endpoint of a process without a worker', () => {
+  const path = `/strata/v1/servers/${DISK}/storage-audit`
+  const seen = { live: false, disks: [], nodes: [] }
+  let api: TestApi
+  let worker: ImportWorker | undefined
+  beforeEach(async () => {
+    api = await openApi()
+    await api.db.transaction((stores) =>
+      stores.servers.insert(serverRow({ id: DISK, projectId: api.projectId('member'), hostId: HOST_ID, vmState: 'stopped' })),
+    )
   })
-})
+  afterEach(async () => {
+    await worker?.stop()
+    worker = undefined
+    await api.close()
+  })
+  const work = async (observe: StorageAuditor['observe']): Promise<void> => {
+    worker = createImportWorker({ auditor: { observe } })
+    await worker.start(api.db, HOST_ID)
+  }
 
-const server = (projectId: string) => ({
-  id: DISK,
-  projectId,
-  userId: 'u',
-  hostId: 'host-a',
-  name: 's',
-  description: null,
-  vmState: 'stopped' as const,
-  taskState: null,
-  powerState: 4 as const,
-  flavor: {
-    id: '1',
-    name: 'f',
-    vcpus: 1,
-    ramMib: 64,
-    diskGib: 1,
-    ephemeralGib: 0,
-    swapMib: 0,
-    isPublic: true,
-    description: null,
-    extraSpecs: {},
-  },
-  imageId: null,
-  kernelLayerId: null,
-  ramdiskLayerId: null,
-  imageProperties: {},
-  rootDeviceName: '/dev/vda',
-  metadata: {},
-  tags: [],
-  availabilityZone: 'nova',
-  reservationId: 'r',
-  accessIpV4: '',
-  accessIpV6: '',
-  userData: null,
-  keyName: null,
-  locked: false,
-  fault: null,
-  createdAt: 1,
-  updatedAt: null,
-  launchedAt: null,
-  terminatedAt: null,
-  deletedAt: null,
+  it('answers the owner and no other with what the worker of the host has seen', async () => {
+    covers('auditServerStorage', 'success', 'foreign')
+    await work(async ({ directories }) => ({ ...seen, files: directories.length > 0 ? ['/pool/stray.qcow2'] : [] }))
+    const own = await api.as('member').get(path).expect(200)
+    expect(own.body.audit).toMatchObject({ server_id: DISK, live: false, settled: true, disks: [], findings: [] })
+    const admins = await api.as('admin').get(path).expect(200)
+    expect(admins.body.audit.findings).toMatchObject([{ kind: 'orphan_file', subject: 'stray.qcow2' }])
+    await api.as('foreign').get(path).expect(404)
+  })
+
+  it('says so when nobody works there, and leaves no job that would still look', async () => {
+    await api.as('member').get(path).expect(503)
+    expect(await jobs()).toMatchObject([{ state: 'queued', cancelRequested: true }])
+  })
+
+  it('says so when the worker cannot look', async () => {
+    await work(async () => {
+      throw refused('no such directory')
+    })
+    await api.as('member').get(path).expect(503)
+    expect(await jobs()).toMatchObject([{ state: 'failed' }])
+  })
+  const jobs = () => api.db.read.jobs.list(ANY, { where: { operation: { is: 'observe-storage' } } })
 })

@@ -11,6 +11,7 @@ import { createImageInspector } from '../../src/qemu/inspector.js'
 import { createLayerFiles } from '../../src/qemu/layer-files.js'
 import { createOfflineHosts } from '../../src/qemu/storage-daemon.js'
 import type { WorkerPorts } from '../../src/steps/tools.js'
+import { createStorageAuditor } from '../../src/worker/auditor.js'
 
 export interface FakeClock extends Clock {
   advance(seconds: number): void
@@ -51,12 +52,14 @@ export async function incarnate(
   const offlineHosts = createOfflineHosts({ stateDir: world.dir })
   const settings = { hostId: world.hostId, freezeBudgetMs: 5000, maxVirtualSize: 2 ** 40, unplugTimeoutMs: 100 }
   const agent = scriptedAgent(script)
+  const files = createLayerFiles()
   const ports = {
     db: wrapDb(db),
     hypervisor,
     offlineHosts,
     agent,
-    files: createLayerFiles(),
+    files,
+    auditor: createStorageAuditor({ db, hypervisor, files }),
     inspector: createImageInspector(),
     clock: world.clock,
     settings,

@@ -1,5 +1,6 @@
 import * as ops from '../../src/domain/operations.js'
 import type { ServerTask, VmState } from '../../src/domain/server.js'
+import { chainFiles, topOf } from '../../src/steps/places.js'
 import { openMonitor } from './monitor.js'
 import { BASE, type Scenario, scenario, served, socketOf, TOP } from './stage.js'
 import { DISK_MIB, MIB, type World } from './world.js'
@@ -41,6 +42,11 @@ export const SERVER_SCENARIOS: readonly Scenario[] = [
   onServer('reboot-server', 'hard', 'active', 'rebooting_hard', (w, i) => w.enqueue(ops.rebootServer, { ...i, type: 'HARD' })),
   onServer('pause-server', 'running', 'active', 'pausing', (w, i) => w.enqueue(ops.pauseServer, i)),
   onServer('unpause-server', 'paused', 'paused', 'unpausing', (w, i) => w.enqueue(ops.unpauseServer, i)),
+  onServer('observe-storage', 'running', 'active', null, async (w, { serverId, diskIds }) => {
+    const chainOf = async (diskId: string) => await chainFiles(w.db.read, await topOf(w.db.read, diskId))
+    const disks = await Promise.all(diskIds.map(async (diskId) => ({ diskId, chain: await chainOf(diskId) })))
+    await w.enqueue(ops.observeStorage, { serverId, disks, directories: [w.pool] })
+  }),
   onServer('delete-server', 'running', 'active', 'deleting', (w, i) => w.enqueue(ops.deleteServer, i)),
   scenario('record-guest-off', 'after the guest ended', true, async (world) => {
     const { serverId, volume } = await served(world, 'active', [BASE])

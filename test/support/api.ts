@@ -33,6 +33,7 @@ import { type AppDeps, createApp } from '../../api/app.js'
 import { seedDatabase } from '../../db/seed.js'
 import type { Caller } from '../../src/domain/caller.js'
 import { systemClock } from '../../src/host/clock.js'
+import { createHostAuditor } from '../../src/host/host-auditor.js'
 import { createImageStore } from '../../src/host/image-store.js'
 import type { Database } from '../../src/ports/stores.js'
 import { createServices, DEFAULT_SETTINGS, type ServiceDeps, type Services } from '../../src/services/services.js'
@@ -70,13 +71,15 @@ export async function openApi(options: { app?: Partial<AppDeps>; services?: Part
   const rung: string[] = []
   const faults: unknown[] = []
   const settings = { ...DEFAULT_SETTINGS, hostId: HOST_ID, stagingDir: home, passwordCost: 10, doorbellSecret: 'ding-dong' }
+  const doorbell = { ring: (hostId: string) => void rung.push(hostId) }
   const services = createServices({
     db: database.db,
     clock: systemClock,
-    doorbell: { ring: (hostId) => void rung.push(hostId) },
+    doorbell,
     settings,
     imageStore: createImageStore({ stagingDir: home }),
     console: { console: async () => '' },
+    auditor: createHostAuditor({ db: database.db, doorbell, clock: systemClock, patienceMs: 2000 }),
     ...options.services,
   } as ServiceDeps)
   const poolId = await prepareHost(database.db, home)

@@ -1,4 +1,4 @@
-/** A worker in this process that can do what uploads need: files and the inspector, no guests. */
+/** A worker in this process that can do what uploads need: files and the inspector, no guests; and what a test adds. */
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../../src/host/clock.js'
 import { registry } from '../../src/operations/registry.js'
@@ -15,14 +15,14 @@ export interface ImportWorker {
   stop(): Promise<void>
 }
 
-export function createImportWorker(): ImportWorker {
+export function createImportWorker(more: Partial<WorkerPorts> = {}): ImportWorker {
   const doorbell = createLocalDoorbell()
   let worker: ReturnType<typeof createWorker> | undefined
   return {
     doorbell,
     async start(db, hostId) {
       const settings = { hostId, freezeBudgetMs: 1000, maxVirtualSize: 2 ** 40, unplugTimeoutMs: 1000 }
-      const files = { db, files: createLayerFiles(), inspector: createImageInspector(), clock: systemClock, settings }
+      const files = { db, files: createLayerFiles(), inspector: createImageInspector(), clock: systemClock, settings, ...more }
       // Nothing an upload does asks for a guest: what is not there would fail loudly.
       const ports = files as unknown as WorkerPorts
       const log = { info: () => {}, warn: () => {}, error: () => {} }

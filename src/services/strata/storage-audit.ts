@@ -6,10 +6,10 @@
  */
 import { basename } from 'node:path'
 import type { Caller } from '../../domain/caller.js'
-import { DomainError } from '../../domain/errors.js'
+import { AdapterError, DomainError } from '../../domain/errors.js'
 import { fileNode, formatNode } from '../../domain/names.js'
 import type { Server } from '../../domain/server.js'
-import type { SeenDisk, SeenStorage, StorageAuditor } from '../../ports/auditor.js'
+import type { HostAuditor, SeenDisk, SeenStorage } from '../../ports/auditor.js'
 import type { Chain } from '../../ports/block.js'
 import { ANY, type Database, type Stores } from '../../ports/stores.js'
 
@@ -46,27 +46,30 @@ export interface StorageAuditService {
   auditServer(caller: Caller, serverId: string): Promise<StorageAudit>
 }
 
-export function createStorageAuditService({ db, auditor }: { db: Database; auditor: StorageAuditor | undefined }): StorageAuditService {
+export function createStorageAuditService({ db, auditor }: { db: Database; auditor: HostAuditor }): StorageAuditService {
   return {
     async auditServer(caller, serverId) {
       const scope = caller.isAdmin ? ANY : { projectId: caller.projectId }
       const server = await db.read.servers.find(scope, serverId)
       if (!server || server.vmState === 'deleted') throw new DomainError('notFound', `Server ${serverId} could not be found.`)
-      if (!auditor) throw new DomainError('unavailable', `Host ${server.hostId} has to be asked, and this process cannot reach it.`)
       const told = await account(db.read, server)
       const directories = caller.isAdmin
         ? (await db.read.pools.list(ANY, { where: { hostId: { is: server.hostId } } })).map((pool) => pool.path)
         : []
-      const seen = await auditor.observe({ serverId, disks: told, directories })
+      const disks = told.map(({ diskId, chain }) => ({ diskId, chain }))
+      const origin = { projectId: caller.projectId, userId: caller.userId, requestId: caller.requestId }
+      const seen = await auditor.observe(server.hostId, { serverId, disks, directories }, origin).catch((cause: unknown) => {
+        if (!(cause instanceof AdapterError)) throw cause
+        throw new DomainError('unavailable', `Host ${server.hostId} did not tell what is on its disks. Please try again later.`, { cause })
+      })
       const jobs = await working(db.read, server, told)
-      const known = caller.isAdmin ? await knownFiles(db.read) : undefined
       return {
         serverId,
         live: seen.live,
         settled: jobs.length === 0,
         jobs,
         disks: told.map((disk) => lay(disk, seen)),
-        findings: compare(told, seen, known),
+        findings: compare(told, seen),
       }
     },
   }
@@ -105,13 +108,6 @@ async function working(stores: Stores, server: Server, told: readonly Told[]): P
   return [...new Set(holders.flatMap((job) => (job ? [job.id] : [])))]
 }
 
-/** Every path the tables or the ledger account for. */
-async function knownFiles(stores: Stores): Promise<ReadonlySet<string>> {
-  const names = (await stores.layers.list(ANY)).map((layer) => layer.fileName)
-  const ledger = (await stores.artefacts.list(ANY)).map((artefact) => basename(artefact.location))
-  return new Set([...names, ...ledger])
-}
-
 function lay(disk: Told, seen: SeenStorage): AuditedDisk {
   const open = new Set(seen.nodes.map((node) => node.node))
   const files = new Map(seen.disks.find((other) => other.diskId === disk.diskId)?.files.map((file) => [file.layerId, file]))
@@ -129,8 +125,7 @@ function lay(disk: Told, seen: SeenStorage): AuditedDisk {
   }
 }
 
-/** `known` undefined: files of nobody are not looked for. */
-export function compare(told: readonly Told[], seen: SeenStorage, known: ReadonlySet<string> | undefined): Finding[] {
+export function compare(told: readonly Told[], seen: SeenStorage): Finding[] {
   const findings = told.flatMap((disk) => {
     const own = seen.disks.find((other) => other.diskId === disk.diskId)
     return own ? [...onDisk(disk, own), ...(seen.live ? inGuest(disk, own, seen) : [])] : []
@@ -140,14 +135,8 @@ export function compare(told: readonly Told[], seen: SeenStorage, known: Readonl
     if (/^[fq]-/.test(node) && !expected.has(node))
       findings.push({ kind: 'orphan_node', subject: node, sentence: `The guest has "${node}" open, which belongs to none of its disks.` })
   }
-  for (const path of known === undefined ? [] : seen.files) {
-    if (!known?.has(basename(path)))
-      findings.push({
-        kind: 'orphan_file',
-        subject: basename(path),
-        sentence: `The file "${basename(path)}" lies in a pool and no table knows it.`,
-      })
-  }
+  for (const name of seen.files.map((path) => basename(path)))
+    findings.push({ kind: 'orphan_file', subject: name, sentence: `The file "${name}" lies in a pool and no table knows it.` })
   return findings
 }
 
