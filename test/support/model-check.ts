@@ -1,6 +1,6 @@
 /** Looks at everything a quiet service left in its tables and on its disk, and says what is not as it must be. */
 
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -26,14 +26,16 @@ export interface Tables {
   close(): void
 }
 
-export function openTables(stateDir: string): Tables {
-  const db = new Database(join(stateDir, 'strata.sqlite'), { readonly: true })
-  const rows = (sql: string): Record<string, string>[] => db.prepare(sql).all() as Record<string, string>[]
+/** Read at the moment of asking, by the engine's own means and not the program's. */
+export function openTables(stateDir: string, url: string): Tables {
+  const db = url.startsWith('sqlite:') ? new Database(url.slice('sqlite:'.length), { readonly: true }) : undefined
+  const rows = (sql: string): Record<string, string>[] =>
+    db === undefined ? mariaDbRows(url, sql) : (db.prepare(sql).all() as Record<string, string>[])
   const live = (serverId: string | null | undefined): boolean =>
     serverId != null && existsSync(join(stateDir, 'run', shortId(serverId), 'people.sock'))
   return {
     rows,
-    close: () => void db.close(),
+    close: () => void db?.close(),
     disks: () =>
       rows(`SELECT d.id, COALESCE(v.id, d.server_id) AS owner, d.server_id, l.file_name, l.virtual_size, s.vm_state
         FROM disks d JOIN layers l ON l.id = d.top_layer_id
@@ -45,6 +47,16 @@ export function openTables(stateDir: string): Tables {
         server: live(row['server_id']) && row['vm_state'] === 'active' ? row['server_id'] : undefined,
       })),
   }
+}
+
+/** The command-line client's table: a line of names, then values with tabs between them. */
+function mariaDbRows(url: string, sql: string): Record<string, string>[] {
+  const { pathname, searchParams } = new URL(url)
+  const args = ['--no-defaults', '-uroot', `--socket=${searchParams.get('socketPath')}`, '-B', pathname.slice(1), '-e', sql]
+  const [head = '', ...lines] = execFileSync('mariadb', args, { encoding: 'utf8', maxBuffer: 2 ** 26 }).trimEnd().split('\n')
+  const names = head.split('\t')
+  const value = (text: string) => (text === 'NULL' ? null : /^-?\d+$/.test(text) ? Number(text) : text)
+  return lines.map((line) => Object.fromEntries(line.split('\t').map((text, at) => [names[at], value(text)])))
 }
 
 interface Looked {

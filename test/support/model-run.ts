@@ -21,12 +21,12 @@ export interface ModelRun {
 /** By id: of volumes, of snapshots, of images, and of servers their root disk. */
 export type Model = Map<string, Content>
 
-export async function createModelRun(chance: Dice): Promise<ModelRun> {
+export async function createModelRun(chance: Dice, url: string): Promise<ModelRun> {
   // These guests have no system: nobody would let a device go or heed the power button.
-  const env = { STRATA_UNPLUG_TIMEOUT_MS: '300' }
+  const env = { STRATA_UNPLUG_TIMEOUT_MS: '300', STRATA_DATABASE_URL: url }
   let service: Service = await startService({ env })
   const { stateDir } = service
-  const tables: Tables = openTables(stateDir)
+  const tables: Tables = openTables(stateDir, url)
   const model: Model = new Map()
   const story: string[] = []
   const rows = (sql: string) => tables.rows(sql) as unknown as { id: string; status: string; size: number }[]
