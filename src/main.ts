@@ -15,8 +15,18 @@ import { systemClock as clock } from './host/clock.js'
 import { createRemoteDoorbell } from './host/doorbell.js'
 import { createHostAuditor } from './host/host-auditor.js'
 import { createImageStore } from './host/image-store.js'
-import { oldQemu, preflight } from './host/preflight.js'
-import { cloudsFile, keptPassword, newPassword, prepareStateDir, removeUrl, writeClouds, writeUrl } from './host/state-dir.js'
+import { oldQemu, preflight, unfitPlaces } from './host/preflight.js'
+import {
+  cloudsFile,
+  keptPassword,
+  leave,
+  newPassword,
+  occupy,
+  prepareStateDir,
+  removeUrl,
+  writeClouds,
+  writeUrl,
+} from './host/state-dir.js'
 import { createLogger, type Logger } from './logger.js'
 import { createMetrics } from './metrics.js'
 import { createBell, createOps } from './ops-http.js'
@@ -39,6 +49,8 @@ async function main(): Promise<void> {
 /** Refuses to go on where this host cannot do its work. */
 async function ready(config: Config, log: Logger): Promise<void> {
   for (const warning of config.warnings) log.warn(warning)
+  const unfit = await unfitPlaces(config)
+  if (unfit.length > 0) throw new BadConfig(unfit)
   await prepareStateDir(config.stateDir, config.pools).catch((error: Error) => {
     throw new BadConfig([`the state directory or a pool cannot be made: ${error.message}`])
   })
@@ -56,6 +68,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
     throw new BadConfig([`STRATA_DATABASE_URL: the database cannot be used: ${error.message}`])
   })
   await seedDatabase(db, clock.now())
+  await moveIn(config, db)
   const local = createLocalDoorbell()
   const doorbell = bells(config, db, local)
 
@@ -164,7 +177,22 @@ async function serve(config: Config, log: Logger): Promise<void> {
   await uploadsEnded
   await adapters.close()
   await db.close()
+  await leave(config.stateDir, process.pid)
   log.info('stopped')
+}
+
+/** Before anything below the state directory is touched: is there a service of another database or host? */
+async function moveIn(config: Config, db: Database): Promise<void> {
+  const { isAlive, startTimeOf } = await import('./worker/processes.js')
+  // Made with the database, by chance: the same however its URL is spelt.
+  const [role] = await db.read.roles.list(ANY, { where: { name: { is: 'admin' } }, limit: 1 })
+  const me = { pid: process.pid, startTime: (await startTimeOf(process.pid)) ?? 0, database: role?.id ?? '', host: config.host }
+  const other = await occupy(config.stateDir, me, isAlive)
+  if (other === undefined) return
+  const what = other.host === config.host ? 'uses another database' : `works for host ${other.host}`
+  throw new BadConfig([
+    `STRATA_STATE_DIR: ${config.stateDir} is in use by process ${other.pid}, a service that ${what}; give each its own state directory`,
+  ])
 }
 
 const bells = (config: Config, db: Database, local: LocalDoorbell): Doorbell =>

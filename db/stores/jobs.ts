@@ -59,7 +59,8 @@ export function createJobStore(session: Session): JobStore {
 
     async holder(lock) {
       const [row] = await session.rows(
-        `SELECT ${ofJob} FROM job_locks k JOIN jobs j ON j.id = k.job_id WHERE k.name = ? ORDER BY k.job_seq LIMIT 1`,
+        `SELECT ${ofJob} FROM job_locks k JOIN jobs j ON j.id = k.job_id WHERE k.name = ?
+         ORDER BY CASE WHEN k.held IS NULL THEN 1 ELSE 0 END, k.job_seq LIMIT 1`,
         [lock],
       )
       return row === undefined ? undefined : jobs.fromRow(row)
@@ -89,9 +90,15 @@ export function createJobStore(session: Session): JobStore {
       return { cancelRequested: Number(row['cancel_requested']) !== 0, yieldRequested: Number(row['yield_requested']) !== 0 }
     },
 
-    /** A job that waits out a back-off is made due, so that it hears of it now. */
+    /** A job that waits out a back-off is made due, so that it hears of it now; one that needs attention is woken for it. */
     async requestCancel(scope, jobId) {
       const tenant = jobs.scope(scope)
+      const job = await records.find(scope, jobId)
+      if (job?.state === 'needs_attention') {
+        if (!(await retry(session, job))) return false
+        await session.run('UPDATE jobs SET cancel_requested = 1 WHERE id = ?', [jobId])
+        return true
+      }
       const changed = await session.run(
         `UPDATE jobs SET cancel_requested = 1, not_before = CASE WHEN state = 'queued' THEN 0 ELSE not_before END
          WHERE id = ? AND state IN ('queued', 'running') AND ${tenant.text}`,

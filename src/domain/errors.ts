@@ -9,6 +9,8 @@
  * needs to know only this: `Refused` it said no, certainly not done; `Unknown` lost in flight, so probe;
  * `Unavailable` never sent. Never decide by the text of a message.
  */
+import type { Reason } from './reasons.js'
+
 export type ErrorKind =
   | 'invalid'
   | 'unauthenticated'
@@ -46,27 +48,33 @@ export class DomainError extends Error {
   }
 }
 
+export interface AdapterDetails {
+  readonly code?: string
+  readonly reason?: Reason
+  readonly cause?: unknown
+}
+
 export type Outcome = 'refused' | 'unknown' | 'unavailable'
 
 export class AdapterError extends Error {
   readonly outcome: Outcome
   /** The counterpart's error class where it has one (QMP's `class`, a tool's exit code). */
   readonly code: string | undefined
+  /** What of it may be told to the user. */
+  readonly reason: Reason | undefined
 
-  constructor(outcome: Outcome, message: string, options: { code?: string; cause?: unknown } = {}) {
+  constructor(outcome: Outcome, message: string, options: AdapterDetails = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = `AdapterError(${outcome})`
     this.outcome = outcome
     this.code = options.code
+    this.reason = options.reason
   }
 }
 
-export const refused = (message: string, options?: { code?: string; cause?: unknown }): AdapterError =>
-  new AdapterError('refused', message, options)
-export const unknown = (message: string, options?: { code?: string; cause?: unknown }): AdapterError =>
-  new AdapterError('unknown', message, options)
-export const unavailable = (message: string, options?: { code?: string; cause?: unknown }): AdapterError =>
-  new AdapterError('unavailable', message, options)
+export const refused = (message: string, options?: AdapterDetails): AdapterError => new AdapterError('refused', message, options)
+export const unknown = (message: string, options?: AdapterDetails): AdapterError => new AdapterError('unknown', message, options)
+export const unavailable = (message: string, options?: AdapterDetails): AdapterError => new AdapterError('unavailable', message, options)
 
 /** Something only a person can decide: the job stops, keeps its locks and all evidence. */
 export class NeedsAttention extends Error {

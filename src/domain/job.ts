@@ -21,6 +21,8 @@ export interface JobError {
   message: string
   /** For the operator: cause chain, no secrets. */
   detail: string
+  /** When the row of failures began that this is the last of, with no step done in between. */
+  since?: Micros
 }
 
 export interface Job {

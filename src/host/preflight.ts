@@ -4,8 +4,9 @@
  */
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
-import { access, statfs } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { access, stat, statfs } from 'node:fs/promises'
+import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
@@ -18,6 +19,8 @@ const TOOLS: readonly (readonly [string, string])[] = [
 ]
 const LOW_SPACE = 2 * 2 ** 30
 const LEAST_SPACE = 64 * 2 ** 20
+/** A network file system whose server is gone would keep us for ever. */
+const ANSWER_MS = 10_000
 const OLDEST_QEMU = [7, 2] as const
 
 export interface Findings {
@@ -25,17 +28,44 @@ export interface Findings {
   readonly warnings: readonly string[]
 }
 
-export async function preflight(options: {
-  stateDir: string
-  pools: readonly { name: string; path: string }[]
-  worker: boolean
-}): Promise<Findings> {
+interface Places {
+  readonly stateDir: string
+  readonly pools: readonly { readonly name: string; readonly path: string }[]
+}
+
+const named = ({ stateDir, pools }: Places): (readonly [string, string])[] => [
+  [stateDir, 'the state directory'],
+  ...pools.map((pool) => [pool.path, `the pool ${pool.name}`] as const),
+]
+
+/** Asked before anything is made: directories on what only looks like a file system (/proc, /sys) cannot be. */
+export async function unfitPlaces(places: Places): Promise<string[]> {
+  const found = await Promise.all(
+    named(places).map(async ([path, what]) => {
+      const silent = sleep(ANSWER_MS, `${what} ${path} is on a file system that does not answer`, { ref: false })
+      const wrong = await Promise.race([whyUnfit(path), silent])
+      return wrong === undefined ? [] : [wrong.replace('%', `${what} ${path}`)]
+    }),
+  )
+  return [...new Set(found.flat())]
+}
+
+async function whyUnfit(path: string): Promise<string | undefined> {
+  let nearest = path
+  while ((await stat(nearest).catch(missing)) === undefined && dirname(nearest) !== nearest) nearest = dirname(nearest)
+  const found = await stat(nearest).catch(missing)
+  if (found?.isDirectory() !== true) return `% cannot be: ${nearest} is no directory`
+  return (await statfs(nearest)).blocks === 0 ? '% is on a file system that cannot hold files' : undefined
+}
+
+function missing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error
+}
+
+export async function preflight(options: Places & { readonly worker: boolean }): Promise<Findings> {
   const refusals: string[] = []
   const warnings: string[] = []
-  for (const [path, what] of [
-    [options.stateDir, 'the state directory'] as const,
-    ...options.pools.map((p) => [p.path, `the pool ${p.name}`] as const),
-  ]) {
+  for (const [path, what] of named(options)) {
     if (!(await usable(path, constants.R_OK | constants.W_OK | constants.X_OK)))
       refusals.push(`${what} ${path} cannot be written by this user`)
     const free = await freeBytes(path)

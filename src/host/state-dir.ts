@@ -3,10 +3,10 @@
  * reach us, with the admin's password) and `url` (our base URL, there only while we are ready).
  */
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-const DIRECTORIES = ['pools', 'staging', 'run', 'guests', 'keeper']
+const DIRECTORIES = ['pools', 'staging', 'run', 'guests', 'keeper', 'services']
 
 /** Makes what is missing; what is there and open to others is closed. */
 export async function prepareStateDir(stateDir: string, pools: readonly { readonly path: string }[]): Promise<void> {
@@ -14,6 +14,48 @@ export async function prepareStateDir(stateDir: string, pools: readonly { readon
     const existed = await mkdir(path, { recursive: true, mode: 0o700 }).then((made) => made === undefined)
     const isOurs = path === stateDir || path.startsWith(`${stateDir}/`)
     if (existed && isOurs && ((await stat(path)).mode & 0o077) !== 0) await chmod(path, 0o700)
+  }
+}
+
+/** A service on a state directory, known beyond doubt as long as it lives. */
+export interface Occupant {
+  readonly pid: number
+  readonly startTime: number
+  /** Which database, however its URL is spelt. */
+  readonly database: string
+  readonly host: string
+}
+
+/**
+ * Several services may share a state directory (an API, workers) if they are of one host and one database: then the tables
+ * and their locks keep them apart. Two databases would each think the guests and files their own. Returns who is in the way.
+ */
+export async function occupy(stateDir: string, me: Occupant, isAlive: (one: Occupant) => Promise<boolean>): Promise<Occupant | undefined> {
+  const directory = join(stateDir, 'services')
+  // Said before it is asked: of two that start at once, at least one sees the other.
+  await writeWhole(join(directory, `${me.pid}.json`), JSON.stringify(me))
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name)
+    const other = name.endsWith('.json') ? await readOccupant(path) : undefined
+    if (other === undefined || other.pid === me.pid) continue
+    if (!(await isAlive(other))) await rm(path, { force: true })
+    else if (other.database !== me.database || other.host !== me.host) {
+      await leave(stateDir, me.pid)
+      return other
+    }
+  }
+  return undefined
+}
+
+export const leave = async (stateDir: string, pid: number): Promise<void> =>
+  await rm(join(stateDir, 'services', `${pid}.json`), { force: true })
+
+async function readOccupant(path: string): Promise<Occupant | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Occupant
+  } catch {
+    // Gone since it was listed.
+    return undefined
   }
 }
 

@@ -78,7 +78,10 @@ function converse(socket: Socket): KeeperConnection {
     const one = waiting.get(reply.id)
     waiting.delete(reply.id)
     if ('ok' in reply) one?.resolve(reply.ok)
-    else one?.reject(refused(`guest agent: ${reply.message}`, { code: reply.failed }))
+    else {
+      const reason = reply.failed === 'gone' || reply.failed === 'silent' ? 'agent-silent' : 'agent-refused'
+      one?.reject(refused(`guest agent: ${reply.message}`, { code: reply.failed, reason }))
+    }
   })
   return {
     get open() {

@@ -118,7 +118,7 @@ export interface JobStore {
   list(scope: Scope, query?: Query<Job>): Promise<Job[]>
   steps(jobId: string): Promise<StepRow[]>
   locks(jobId: string): Promise<Lock[]>
-  /** The oldest unfinished job that wants this lock: what a 409 names. */
+  /** The job that holds this lock, else the oldest unfinished one that wants it: what a 409 names. */
   holder(lock: Lock): Promise<Job | undefined>
   /** Unfinished jobs about one resource. */
   unfinished(resourceType: string, resourceId: string): Promise<Job[]>
@@ -139,6 +139,7 @@ export interface JobStore {
   renew(workerId: string, until: Micros, only?: readonly string[]): Promise<string[]>
   /** Flags other people set on a running job. */
   flags(jobId: string): Promise<{ cancelRequested: boolean; yieldRequested: boolean } | undefined>
+  /** One that needs attention goes on, to be undone where it still can be. */
   requestCancel(scope: Scope, jobId: string): Promise<boolean>
 
   // Everything below is fenced: `WHERE lease_token = mine`; it throws LeaseLost if that matches no row.

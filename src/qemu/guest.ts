@@ -1,6 +1,6 @@
 /** The Guest port over one QMP session: run state, power, and the devices its disks are plugged in by. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { AdapterError, unknown } from '../domain/errors.js'
+import { AdapterError, refused, unknown } from '../domain/errors.js'
 import { deviceName, uuidFromShortId } from '../domain/names.js'
 import type { BlockHost } from '../ports/block.js'
 import type { Guest, GuestDisk, RunState } from '../ports/hypervisor.js'
@@ -83,7 +83,11 @@ async function waitForShutdown(
 async function plug(session: QmpSession, disk: GuestDisk): Promise<void> {
   if ((await deviceNames(session)).includes(deviceName(disk.diskId))) return
   if (disk.readonly !== true) await makeWritable(session, [topLayer(disk)])
-  await session.execute('device_add', deviceOf(disk))
+  await session.execute('device_add', deviceOf(disk)).catch((cause: unknown) => {
+    // Its words choose the sentence for the user, and decide nothing.
+    const full = cause instanceof AdapterError && cause.outcome === 'refused' && /no slot/.test(cause.message)
+    throw full ? refused(cause.message, { cause, reason: 'no-slot' }) : cause
+  })
 }
 
 /** A guest that does not look at its bus (the firmware, a hung kernel) never answers, and may answer later. */

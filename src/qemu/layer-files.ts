@@ -6,6 +6,7 @@ import { closeSync, constants, fdatasync, promises as fs, ftruncateSync, openSyn
 import { basename, dirname, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { AdapterError, refused, unavailable, unknown } from '../domain/errors.js'
+import type { Reason } from '../domain/reasons.js'
 import type { LayerFile } from '../ports/block.js'
 import type { LayerFiles } from '../ports/files.js'
 import { errorCode, renameDurably, statOf, syncDirectory, syncFile, unlinkDurably } from './durable.js'
@@ -15,6 +16,8 @@ import { checkLayer, readOwn } from './layer-header.js'
 import { emptyImage } from './qcow2-header.js'
 
 const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+/** What a tool could not write is at most this much more than what is left. */
+const FULL = 2 * 1024 * 1024
 const dataSync = promisify(fdatasync)
 
 export function createLayerFiles(): LayerFiles {
@@ -25,7 +28,7 @@ export function createLayerFiles(): LayerFiles {
       reduce(async () => {
         for (const [index, layer] of chain.entries()) {
           const wrong = await checkLayer(layer, backingOf(layer, chain[index + 1] ?? null))
-          if (wrong !== undefined) throw refused(`${basename(layer.path)} ${wrong}`, { code: 'image_tampered' })
+          if (wrong !== undefined) throw refused(`${basename(layer.path)} ${wrong}`, { code: 'image_tampered', reason: 'file-changed' })
         }
       }),
     exists: (path) => reduce(async () => (await statOf(path)) !== undefined),
@@ -46,7 +49,11 @@ export function createLayerFiles(): LayerFiles {
       reduce(async () => {
         await unlinkDurably(to)
         await (await fs.open(to, NEW_FILE, 0o600)).close()
-        await convertImage(chain, to, options)
+        await convertImage(chain, to, options).catch(async (cause: unknown) => {
+          const { bavail, bsize } = await fs.statfs(dirname(to))
+          const isFull = cause instanceof AdapterError && cause.outcome === 'refused' && bavail * bsize < FULL
+          throw isFull ? refused(cause.message, { cause, reason: 'no-space' }) : cause
+        })
         await syncFile(to)
       }),
     hash: (path, options) => reduce(() => hashFile(path, options)),
@@ -90,7 +97,7 @@ async function probe(layer: LayerFile, backing: LayerFile | null): Promise<'abse
 async function grow(layer: LayerFile, bytes: number): Promise<void> {
   if (layer.format === 'raw') {
     const length = (await statOf(layer.path))?.size
-    if (length === undefined) throw refused('no such layer file', { code: 'ENOENT' })
+    if (length === undefined) throw refused('no such layer file', { code: 'ENOENT', reason: 'file-missing' })
     if (bytes < length) throw refused('a disk does not shrink')
     if (bytes > length) await fs.truncate(layer.path, bytes)
   } else {
@@ -110,7 +117,23 @@ async function reduce<T>(act: () => Promise<T>): Promise<T> {
     const code = errorCode(error)
     if (error instanceof RangeError) throw refused(error.message, { cause: error })
     if (code === undefined) throw unknown('a layer file could not be handled', { cause: error })
-    const build = code === 'EIO' ? unknown : code === 'EMFILE' || code === 'ENFILE' ? unavailable : refused
-    throw build(`a layer file could not be handled: ${code}`, { code, cause: error })
+    const reason = await reasonOf(code, (error as NodeJS.ErrnoException).path)
+    const isAway = reason === 'pool-away' || code === 'EMFILE' || code === 'ENFILE'
+    const build = code === 'EIO' ? unknown : isAway ? unavailable : refused
+    throw build(`a layer file could not be handled: ${code}`, { code, cause: error, ...(reason === undefined ? {} : { reason }) })
   }
+}
+
+const REASONS: Readonly<Record<string, Reason>> = {
+  EIO: 'pool-io',
+  ...{ ENOSPC: 'no-space', EDQUOT: 'no-space' },
+  ...{ EROFS: 'pool-readonly', EACCES: 'pool-readonly', EPERM: 'pool-readonly' },
+  ...{ ESTALE: 'pool-away', ENODEV: 'pool-away', ENOTCONN: 'pool-away', EHOSTDOWN: 'pool-away', ETIMEDOUT: 'pool-away' },
+}
+
+/** A file that is not there is one thing, and its whole directory gone another: unmounted, renamed, soon back. */
+async function reasonOf(code: string, path: string | undefined): Promise<Reason | undefined> {
+  if (code !== 'ENOENT' && code !== 'ENOTDIR') return REASONS[code]
+  const directory = path === undefined ? undefined : await fs.stat(dirname(path)).catch(() => undefined)
+  return path === undefined || directory?.isDirectory() === true ? 'file-missing' : 'pool-away'
 }

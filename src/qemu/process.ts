@@ -8,6 +8,7 @@ import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { refused, unknown } from '../domain/errors.js'
+import type { Reason } from '../domain/reasons.js'
 import { QmpSession } from './qmp/session.js'
 
 export interface ProcessIdentity {
@@ -47,7 +48,7 @@ export async function startProcess(options: StartOptions): Promise<Started> {
   })
   child.unref()
   const failure = new Promise<Error>((resolve) => child.on('error', resolve))
-  if (child.pid === undefined) throw refused(`${options.command} cannot be started`, { cause: await failure })
+  if (child.pid === undefined) throw refused(`${options.command} cannot be started`, { cause: await failure, reason: 'qemu-start' })
   const startTime = await startTimeOf(child.pid)
   const identity = { pid: child.pid, startTime: startTime ?? '0' }
   writeFileSync(`${options.record}.start`, `${identity.startTime}\n`, { mode: 0o600 })
@@ -122,9 +123,17 @@ export async function awaitMonitor(started: Started, socketPath: string, logPath
       }
       const what = started.hasExited() ? 'it ended before its monitor answered' : `its monitor did not answer within ${timeoutMs} ms`
       await killProcess(started.identity)
-      throw refused(`${what}: ${(await wordsOf(logPath)) || 'without a word'}`, { cause })
+      const words = await wordsOf(logPath)
+      throw refused(`${what}: ${words || 'without a word'}`, { cause, reason: reasonOf(words) })
     }
   }
+}
+
+/** QEMU has no other way to say why it ended. Nothing is decided by this: it only chooses the sentence for the user. */
+function reasonOf(words: string): Reason {
+  if (/cannot set up guest memory|Cannot allocate memory/.test(words)) return 'qemu-memory'
+  if (/Failed to get "?(write|shared|consistent read)"? ?.*lock|Is another process using the image/.test(words)) return 'qemu-lock'
+  return /\/dev\/kvm|failed to initialize kvm|invalid accelerator/i.test(words) ? 'qemu-accelerator' : 'qemu-start'
 }
 
 /** The end of what it said, without QEMU's note that it waits for its first client. */

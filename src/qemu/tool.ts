@@ -29,7 +29,7 @@ const SEARCH_PATH = [...new Set([...(process.env['PATH'] ?? '').split(delimiter)
 export async function runTool(run: ToolRun): Promise<string> {
   if (run.signal?.aborted) throw unavailable(`${run.program} was not started: stopped`, { cause: run.signal.reason })
   // Looked up here, since behind setpriv a missing program looks like one that failed.
-  if (findProgram(run.program) === undefined) throw unavailable(`${run.program} is not installed`)
+  if (findProgram(run.program) === undefined) throw unavailable(`${run.program} is not installed`, { reason: 'program-missing' })
   const [command = '', ...args] = [...deathNote(), ...bounds(run.limits), run.program, ...run.args]
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],

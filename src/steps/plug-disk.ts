@@ -64,7 +64,8 @@ export const unplugDevice = (serverId: string, diskId: string): PivotBrick => ({
   async apply(_, tools) {
     const guest = await tools.hypervisor.find(serverId)
     if (guest === undefined || !(await guest.devices()).includes(diskId)) return
-    if (!(await guest.unplug(diskId, tools.settings.unplugTimeoutMs))) throw refused('the guest did not release the device in time')
+    if (!(await guest.unplug(diskId, tools.settings.unplugTimeoutMs)))
+      throw refused('the guest did not release the device in time', { reason: 'device-kept' })
   },
 })
 

@@ -10,6 +10,8 @@ export interface JobJournal {
   state(name: string): StepRow['state'] | undefined
   /** `started` was committed by this run together with the step before, and surely nothing was applied yet. */
   isFresh(name: string): boolean
+  /** Did this run get a step behind it? */
+  advanced(): boolean
   entry(name: string, state: StepRow['state'], kind?: StepRow['kind']): JournalEntry
   write(entries: readonly JournalEntry[], rows?: (stores: Stores) => Promise<void> | undefined): Promise<void>
   /** Marks entries just written as fresh; applying spends it. */
@@ -26,6 +28,7 @@ export function createJobJournal(db: Database, claim: Claim): JobJournal {
   const rows = new Map<string, Pick<StepRow, 'state' | 'ordinal' | 'facts'>>()
   const unapplied = new Set<string>()
   const learnt = new Map<string, Facts>()
+  let advanced = false
   let next = 0
   const keep = (name: string, row: Pick<StepRow, 'state' | 'ordinal' | 'facts'>): void => {
     rows.set(name, row)
@@ -36,6 +39,7 @@ export function createJobJournal(db: Database, claim: Claim): JobJournal {
   return {
     state: (name) => rows.get(name)?.state,
     isFresh: (name) => unapplied.has(name),
+    advanced: () => advanced,
     entry: (name, state, kind = 'step') => ({ name, kind, state, ordinal: rows.get(name)?.ordinal ?? next++ }),
     fresh(names) {
       for (const name of names) unapplied.add(name)
@@ -55,6 +59,7 @@ export function createJobJournal(db: Database, claim: Claim): JobJournal {
       for (const entry of entries) {
         const before = rows.get(entry.name)?.facts ?? {}
         keep(entry.name, { state: entry.state, ordinal: entry.ordinal, facts: entry.facts ?? before })
+        if (entry.kind === 'step' && (entry.state === 'done' || entry.state === 'undone')) advanced = true
       }
     },
     view(now, { fail = () => {}, entries = [] } = {}) {

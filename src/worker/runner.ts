@@ -11,7 +11,7 @@ import type { Guard, Observed, Operation, Step } from '../steps/step.js'
 import { Yielded } from '../steps/step.js'
 import type { JobSignals, Tools, WorkerPorts } from '../steps/tools.js'
 import { createEndings, type RunResult } from './endings.js'
-import { Cancelled, say, TryLater, unwritten } from './failures.js'
+import { Cancelled, isAway, passes, say, TryLater, unwritten } from './failures.js'
 import { createJobJournal } from './journal.js'
 
 /** Named points between two effects where the crash harness may stop us. Does nothing in production. */
@@ -63,7 +63,10 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
       if (stopped(error)) throw error
       if (error instanceof Yielded) return await endings.makeWay()
       if (error instanceof NeedsAttention) return await endings.askForPerson(say(error))
-      if (error instanceof TryLater || pastPivot()) return await endings.tryLater(say(error instanceof TryLater ? error.cause : error))
+      const cause = error instanceof TryLater ? error.cause : error
+      if (error instanceof TryLater || pastPivot()) return await endings.tryLater(say(cause), passes(cause))
+      // A pool that is not mounted, a QEMU that is stopped: it may be there again before anyone gives up on it.
+      if (isAway(error) && !signals.cancel.aborted && endings.mayWait()) return await endings.tryLater(say(error), true)
       return await undoAll(say(error), error instanceof Cancelled)
     }
   }
@@ -93,7 +96,8 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
         if (stopped(error) || error instanceof TryLater || error instanceof NeedsAttention) throw error
         const isUnknown = error instanceof AdapterError && error.outcome === 'unknown'
         // A pivot is looked at even when it was refused: nothing may be undone beneath a disk that was switched.
-        if (!isUnknown && step.kind !== 'pivot') throw error
+        // One that is away is not asked again at once: each question would wait its time out.
+        if (step.kind !== 'pivot' && (!isUnknown || isAway(error))) throw error
         observed = await look(step)
         recovered = observed === 'done'
         if (!recovered && !isUnknown) throw error
@@ -168,7 +172,7 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
       } catch (failure) {
         if (stopped(failure)) throw failure
         if (failure instanceof NeedsAttention) return await endings.askForPerson(say(failure))
-        return await endings.tryLater(error ?? say(failure))
+        return await endings.tryLater(error ?? say(failure), passes(failure))
       }
       await write([{ ...journal.entry(step.name, 'undone'), facts: journal.takeFacts(step.name) }])
     }

@@ -181,6 +181,17 @@ describeOnEachDatabase('a job', (database) => {
     expect(await retry(waiting.id)).toBe(false)
   })
 
+  it('that needs attention hears of a cancel: it goes on, to be undone where it can be', async () => {
+    const { db } = database()
+    const { id, claim } = await job()
+    const { lease } = (await claim()) as Claim
+    await db.transaction((s) => s.jobs.journal(lease, [started]))
+    await db.transaction((s) => s.jobs.settle(lease, 'needs_attention', error))
+    expect(await db.transaction((s) => s.jobs.requestCancel({ projectId: 'other' }, id))).toBe(false)
+    expect(await db.transaction((s) => s.jobs.requestCancel(ANY, id))).toBe(true)
+    expect(await claim()).toMatchObject({ job: { state: 'running', cancelRequested: true, attempts: 1 } })
+  })
+
   it('hears of a cancel from its own project only, and not once it undoes or ended', async () => {
     const { db } = database()
     const { id, claim } = await job()

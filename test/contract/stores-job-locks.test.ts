@@ -142,6 +142,14 @@ describeOnEachDatabase('the lock queue', (database) => {
     expect((await database().db.read.jobs.holder(b.locksOf('x')[0] as Lock))?.id).toBe(b.id('A'))
   })
 
+  it('names the job that holds a lock, also where an older one stands in its queue', async () => {
+    const b = bench(database)
+    await b.enqueue('m', 'x', { preemptible: true, notBefore: NOW + 10 })
+    await b.enqueue('B', 'x')
+    await b.claim()
+    expect((await database().db.read.jobs.holder(b.locksOf('x')[0] as Lock))?.id).toBe(b.id('B'))
+  })
+
   it('lets others pass a job whose time has not come, until it has started once', async () => {
     const b = bench(database)
     await b.enqueue('A', 'x', { notBefore: NOW + 10 })

@@ -228,6 +228,41 @@ describe('a start that must not be', () => {
     TIMEOUT,
   )
 
+  it.each(['default=/proc/strata/pool', 'default=/sys'])(
+    'does not try to make a pool where files cannot be: %s',
+    async (pools) => {
+      const { code, text } = await start([], { STRATA_STATE_DIR: dir, STRATA_POOLS: pools })
+      expect(code).toBe(2)
+      expect(text).toMatch(/the pool default \S+ is on a file system that cannot hold files/)
+    },
+    TIMEOUT,
+  )
+
+  it(
+    'finds its state directory in use by a service of another database or host, and lets that be',
+    async () => {
+      const first = await startService()
+      try {
+        const env = { STRATA_STATE_DIR: first.stateDir, STRATA_LISTEN: '127.0.0.1:0' }
+        const other = await start([], { ...env, STRATA_DATABASE_URL: `sqlite:${join(dir, 'other.sqlite')}` })
+        expect(other.code).toBe(2)
+        expect(other.text).toContain(`is in use by process ${first.process.pid}, a service that uses another database`)
+        const host = await start([], { ...env, STRATA_HOST: 'elsewhere' })
+        expect(host.code).toBe(2)
+        expect(host.text).toContain('a service that works for host')
+        expect((await fetch(`${first.url}/healthz`)).status).toBe(200)
+        // One that was killed is in nobody's way.
+        first.process.kill('SIGKILL')
+        await ended(first)
+        const next = await startService({ stateDir: first.stateDir, env: { STRATA_DATABASE_URL: `sqlite:${join(dir, 'other.sqlite')}` } })
+        await next.stop()
+      } finally {
+        await first.stop()
+      }
+    },
+    TIMEOUT,
+  )
+
   it(
     'only prints help and version when asked to',
     async () => {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { NeedsAttention, refused, unavailable, unknown } from '../../src/domain/errors.js'
 import type { Descriptor } from '../../src/domain/operation.js'
+import { REASONS } from '../../src/domain/reasons.js'
 import { ANY } from '../../src/ports/stores.js'
 import type { Observed, Plan, Step } from '../../src/steps/step.js'
 import { Yielded } from '../../src/steps/step.js'
@@ -63,8 +64,8 @@ const enqueue = async (): Promise<string> => {
   return await database.db.transaction((s) => s.jobs.enqueue(descriptor, { id: randomUUID() }, { hostId, origin }))
 }
 
-async function run(plan: Partial<Plan<object, Tools>>, more: { cancel?: boolean; dieAt?: string } = {}) {
-  time += 3600_000_000
+async function run(plan: Partial<Plan<object, Tools>>, more: { cancel?: boolean; dieAt?: string; after?: number } = {}) {
+  time += (more.after ?? 3600) * 1_000_000
   const claim = await database.db.transaction((s) =>
     s.jobs.claim({ hostId, workerId: randomUUID(), now: time, leaseFor: 1_000_000, except: [] }),
   )
@@ -180,6 +181,67 @@ describe('the runner', () => {
     expect(await run({ prepare: [step('undoable', 'a'), odd] })).toBe('needs_attention')
     expect(said).toEqual(['apply a', 'apply b'])
     expect((await database.db.read.jobs.find(ANY, jobId))?.error?.message).toBe('Something is odd.')
+  })
+
+  it('asks for a person when a step has failed for an hour, however often it was claimed before', async () => {
+    const jobId = await enqueue()
+    let broken = false
+    const step2 = async (): Promise<void> => {
+      if (broken) throw refused('no')
+      throw new Yielded()
+    }
+    const plan = { pivot: step('pivot', 'p'), finish: [step('forward', 'f', { apply: step2 })] }
+    for (let claims = 0; claims < 70; claims++) expect(await run(plan)).toBe('requeued')
+    broken = true
+    for (let minutes = 0; minutes < 59; minutes++) expect(await run(plan, { after: minutes === 0 ? 3600 : 60 })).toBe('requeued')
+    expect(await run(plan, { after: 120 })).toBe('needs_attention')
+    // Somebody looked, and asks for more: the hour begins again.
+    await database.db.transaction((s) => s.jobs.retry(ANY, jobId))
+    expect(await run(plan)).toBe('requeued')
+  })
+
+  it.each([
+    ['a QEMU that is silent', () => unknown('no reply', { reason: 'qemu-silent' })],
+    ['a pool that is away', () => unavailable('no pool', { reason: 'pool-away' })],
+    ['a pool that is full', () => refused('no room', { reason: 'no-space' })],
+  ])('waits past the pivot for %s as long as it takes', async (_, error) => {
+    const jobId = await enqueue()
+    const plan = { pivot: step('pivot', 'p'), finish: [step('forward', 'f', { apply: () => Promise.reject(error()) })] }
+    for (let hours = 0; hours < 80; hours++) expect(await run(plan)).toBe('requeued')
+    expect((await database.db.read.jobs.find(ANY, jobId))?.error?.message).toBe(REASONS[error().reason ?? 'unwritable'])
+  })
+
+  it('waits two minutes before the pivot for what is away, then undoes and says what it was', async () => {
+    await enqueue()
+    const away = (): Promise<never> => Promise.reject(unavailable('ENOENT /secret', { reason: 'pool-away' }))
+    const plan = { prepare: [step('undoable', 'a'), step('undoable', 'b', { apply: away })] }
+    expect(await run(plan)).toBe('requeued')
+    expect(await run(plan, { after: 60 })).toBe('requeued')
+    expect(said).not.toContain('undo a')
+    expect(await run(plan, { after: 61 })).toBe('failed')
+    expect(said.slice(-2)).toEqual(['undo a', 'abandon The storage pool is not available.'])
+  })
+
+  it('goes on when what was away is there again, and gives up at once when that is asked for', async () => {
+    let there = false
+    const plan = {
+      prepare: [step('undoable', 'a', { apply: () => (there ? Promise.resolve() : Promise.reject(unavailable('away'))) })],
+    }
+    await enqueue()
+    expect(await run(plan)).toBe('requeued')
+    there = true
+    expect(await run(plan, { after: 1 })).toBe('done')
+    there = false
+    await enqueue()
+    expect(await run(plan)).toBe('requeued')
+    expect(await run(plan, { after: 1, cancel: true })).toBe('cancelled')
+  })
+
+  it('fails at once where there is no room, and says so', async () => {
+    await enqueue()
+    const full = step('undoable', 'a', { apply: () => Promise.reject(refused('ENOSPC', { reason: 'no-space' })) })
+    expect(await run({ prepare: [full] })).toBe('failed')
+    expect(said.at(-1)).toBe('abandon There is no space left in the storage pool.')
   })
 
   it('goes back to the queue when a step made way', async () => {

@@ -76,7 +76,7 @@ export class QmpSession {
       this.#transport = undefined
       this.#forget()
       this.#enter('idle')
-      throw unavailable('the monitor does not answer', { cause })
+      throw unavailable('the monitor does not answer', { cause, reason: 'qemu-silent' })
     }
     this.#enter('running')
   }
@@ -129,7 +129,7 @@ export class QmpSession {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#pending.delete(id)
-        reject(unknown(`${command}: no reply within ${timeoutMs} ms`))
+        reject(unknown(`${command}: no reply within ${timeoutMs} ms`, { reason: 'qemu-silent' }))
       }, timeoutMs)
       this.#pending.set(id, { command, timer, resolve, reject })
       if (this.#transport?.send({ execute: command, arguments: args, id }) === true) return

@@ -150,7 +150,11 @@ function tell(job: Job, waitsFor: readonly Waiting[], undone: readonly string[])
       return {
         code: 'needs_attention',
         sentence: `The job stopped where going on is not safe. Nothing was deleted, and its disks stay locked.${why}`,
-        youCan: ['tell the operator, with this job id', 'as operator: look at the storage audit, mend the cause, retry'],
+        youCan: [
+          'tell the operator, with this job id',
+          'as operator: look at the storage audit, mend the cause, retry',
+          'as operator: cancel, and what was begun is taken back, if the job has not passed its point of no return',
+        ],
       }
   }
 }
