@@ -23,6 +23,18 @@ const PINS = `SELECT 'snapshot' AS kind, id FROM snapshots WHERE layer_id = ? AN
   UNION SELECT 'server', id FROM servers WHERE ramdisk_layer_id = ? AND vm_state <> 'deleted'
   ORDER BY kind, id`
 
+/** What a pin is, once more, as conditions on a layer `l`. */
+const UNPINNED = [
+  "SELECT 1 FROM snapshots p WHERE p.layer_id = l.id AND p.status <> 'deleted'",
+  "SELECT 1 FROM images p WHERE p.layer_id = l.id AND p.status <> 'deleted'",
+  "SELECT 1 FROM images p WHERE p.source_layer_id = l.id AND p.status <> 'deleted'",
+  'SELECT 1 FROM disks p WHERE p.top_layer_id = l.id',
+  "SELECT 1 FROM servers p WHERE p.kernel_layer_id = l.id AND p.vm_state <> 'deleted'",
+  "SELECT 1 FROM servers p WHERE p.ramdisk_layer_id = l.id AND p.vm_state <> 'deleted'",
+]
+  .map((pin) => `NOT EXISTS (${pin})`)
+  .join(' AND ')
+
 export function createLayerStore(session: Session): LayerStore {
   return {
     ...createGuarded(session, layers, 'state'),
@@ -42,6 +54,13 @@ export function createLayerStore(session: Session): LayerStore {
       return rows.map((row) => layers.fromRow(row))
     },
     descendants: async (layerId) => (await session.rows(DESCENDANTS, [layerId])).map((row) => layers.fromRow(row)),
+    async unneeded(poolId) {
+      const rows = await session.rows(
+        `SELECT ${mine} FROM layers l WHERE l.pool_id = ? AND l.state IN ('sealed', 'merging') AND ${UNPINNED} ORDER BY l.seq`,
+        [poolId],
+      )
+      return rows.map((row) => layers.fromRow(row))
+    },
     async pins(layerId) {
       const rows = await session.rows(
         PINS,

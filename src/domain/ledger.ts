@@ -43,13 +43,13 @@ export interface Event {
 
 /** Anything we made outside the database: written down before it is made. */
 export interface Artefact {
-  /** Stable name, e.g. `layer:<uuid>` or `guest:<uuid>`. */
+  /** Stable name, e.g. `layer:<uuid>`. Processes are found by their pid files and are not listed here. */
   id: string
-  kind: 'layer-file' | 'staging-file' | 'guest' | 'storage-daemon'
+  kind: 'layer-file' | 'staging-file'
   hostId: string
-  /** Absolute path or process name. */
+  /** Absolute path. */
   location: string
-  ownerType: 'layer' | 'image' | 'server' | 'job'
+  ownerType: 'layer' | 'image'
   ownerId: string
   createdAt: Micros
 }

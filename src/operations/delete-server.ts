@@ -24,7 +24,6 @@ export const deleteServerOperation: Operation<ServerInput, Tools> = {
         if (disk.kind === 'root') await giveUpDisk(stores, disk.id, journal)
         else await stores.disks.update(disk.id, { serverId: null })
       }
-      await stores.artefacts.remove(`guest:${serverId}`)
       await stores.quotas.release(serverId)
       const gone = { vmState: 'deleted', powerState: 0, taskState: null, terminatedAt: journal.now, deletedAt: journal.now } as const
       await endServerJob(stores, journal, serverId, gone, 'done')

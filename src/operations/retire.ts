@@ -7,26 +7,32 @@ import { ANY, type Origin, type Stores } from '../ports/stores.js'
 
 type Several = MergeLayerInput['children']
 
+/** True: a job for it was enqueued. */
 export async function retire(
   stores: Stores,
   layerId: string | null,
   origin: Origin & { readonly jobId?: string },
   several?: Several,
-): Promise<void> {
+): Promise<boolean> {
   const layer = layerId === null ? undefined : await stores.layers.find(ANY, layerId)
   // One that is merging without a job was put off on the way.
-  if (layer === undefined || (layer.state !== 'sealed' && layer.state !== 'merging')) return
-  if ((await stores.layers.pins(layer.id)).length > 0) return
-  if ((await stores.jobs.unfinished('layer', layer.id)).some((job) => job.id !== origin.jobId)) return
+  if (layer === undefined || (layer.state !== 'sealed' && layer.state !== 'merging')) return false
+  if ((await stores.layers.pins(layer.id)).length > 0) return false
+  if ((await stores.jobs.unfinished('layer', layer.id)).some((job) => job.id !== origin.jobId)) return false
   const pool = await stores.pools.find(ANY, layer.poolId)
-  if (pool === undefined) return
+  if (pool === undefined) return false
   const { projectId, userId, requestId } = origin
   const options = { hostId: pool.hostId, origin: { projectId, userId, requestId } }
   const children = await stores.layers.children(layer.id)
-  if (children.length === 0) return void (await stores.jobs.enqueue(dropLayer, { layerId: layer.id }, options))
-  if (layer.origin !== 'disk') return
+  if (children.length === 0) {
+    await stores.jobs.enqueue(dropLayer, { layerId: layer.id }, options)
+    return true
+  }
+  if (layer.origin !== 'disk') return false
   const wanted = children.length === 1 ? 'share' : (several ?? (await askedBefore(stores, layer.id)))
-  if (children.length === 1 || wanted === 'each') await stores.jobs.enqueue(mergeLayer, await mergeInput(stores, layer.id, wanted), options)
+  if (children.length > 1 && wanted !== 'each') return false
+  await stores.jobs.enqueue(mergeLayer, await mergeInput(stores, layer.id, wanted), options)
+  return true
 }
 
 /** What was asked for when the merge was put off. */

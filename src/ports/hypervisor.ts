@@ -68,6 +68,8 @@ export interface Hypervisor {
   onChange(listener: (serverId: string) => void): () => void
   /** The serial log, newest last; `lines` undefined = all that is kept. */
   console(serverId: string, lines?: number): Promise<string>
+  /** Cuts the serial log of a running guest once it is too long; what `console` shows stays. */
+  boundConsole(serverId: string): Promise<void>
   /** Removes run directory and log of a deleted server. */
   forget(serverId: string): Promise<void>
   /** Closes our sessions; guests go on. */

@@ -75,6 +75,8 @@ export interface LayerStore extends Guarded<Layer, LayerState> {
   children(layerId: string): Promise<Layer[]>
   /** Every layer above this one. */
   descendants(layerId: string): Promise<Layer[]>
+  /** Sealed or half merged layers of a pool that nobody pins. */
+  unneeded(poolId: string): Promise<Layer[]>
   /** Who keeps a layer besides its children: snapshots, images (own or as source), disks as top, servers that boot from it directly. */
   pins(layerId: string): Promise<{ kind: 'snapshot' | 'image' | 'disk' | 'server'; id: string }[]>
 }

@@ -3,7 +3,7 @@
  * serial log below the state directory, all named after the server; it runs in its own session and outlives
  * us. What we keep in memory are sessions only: lose them, and `find` makes them anew.
  */
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { refused } from '../domain/errors.js'
 import { shortId, uuidFromShortId } from '../domain/names.js'
@@ -11,7 +11,7 @@ import type { Guest, GuestSpec, Hypervisor } from '../ports/hypervisor.js'
 import { createBlockHost } from './block-host.js'
 import { type Accel, guestArguments } from './command-line.js'
 import { createGuest } from './guest.js'
-import { readConsole } from './guest-console.js'
+import { boundConsole, forgetConsole, readConsole, rotateConsole } from './guest-console.js'
 import { asUser, createGrant, type GuestUser } from './guest-user.js'
 import { awaitMonitor, findProcess, forgetProcess, killProcess, type ProcessIdentity, searchProcess, startProcess } from './process.js'
 import { QmpSession } from './qmp/session.js'
@@ -136,12 +136,11 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
       return () => listeners.delete(listener)
     },
     console: (serverId, lines) => readConsole(pathsOf(stateDir, serverId).console, lines),
+    boundConsole: (serverId) => boundConsole(pathsOf(stateDir, serverId).console),
     forget: async (serverId) => {
       if ((await locate(stateDir, serverId)) !== undefined) throw refused(`server ${serverId} still has a QEMU`)
       await cleanUp(serverId)
-      const { console } = pathsOf(stateDir, serverId)
-      await rm(console, { force: true })
-      await rm(`${console}.1`, { force: true })
+      await forgetConsole(pathsOf(stateDir, serverId).console)
     },
     close: async () => {
       listeners.clear()
@@ -183,12 +182,6 @@ async function running(stateDir: string): Promise<string[]> {
   }
   const alive = await Promise.all([...found].map(async (id) => ((await locate(stateDir, id)) === undefined ? [] : [id])))
   return alive.flat().sort()
-}
-
-/** One log of the run before is kept. */
-async function rotateConsole(path: string): Promise<void> {
-  if (await exists(path)) await rename(path, `${path}.1`)
-  await writeFile(path, '', { mode: 0o600, flag: 'wx' })
 }
 
 const exists = (path: string): Promise<boolean> =>

@@ -5,12 +5,14 @@
  */
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Pool } from '../domain/host.js'
 import { recordGuestOff, recordQemuLost } from '../domain/operations.js'
 import type { Server } from '../domain/server.js'
 import { retire } from '../operations/retire.js'
 import type { Doorbell } from '../ports/doorbell.js'
 import { ANY, type Origin } from '../ports/stores.js'
 import type { WorkerPorts } from '../steps/tools.js'
+import { createAskedBefore } from './asked-before.js'
 
 export interface ReconcilerOptions {
   readonly ports: WorkerPorts
@@ -35,6 +37,7 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
   const { db, hypervisor, clock, settings } = ports
   const { hostId } = settings
   const orphans = new Map<string, number>()
+  const asked = createAskedBefore(clock)
   let rebooted = false
 
   return {
@@ -55,8 +58,17 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
     },
 
     async sweep() {
-      await retireUnneeded()
-      await sweepFiles()
+      await boundConsoles()
+      for (const pool of await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })) {
+        try {
+          await retireUnneeded(pool)
+          await sweepFiles(pool)
+        } catch (error) {
+          // A pool that is away must not keep the others from being swept.
+          log.warn({ error, pool: pool.name }, 'a pool could not be swept')
+        }
+      }
+      doorbell.ring(hostId)
     },
 
     async hostStarted(bootId) {
@@ -88,15 +100,25 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
     })
   }
 
-  async function retireUnneeded(): Promise<void> {
-    const pools = await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })
-    for (const pool of pools) {
-      for (const layer of await db.read.layers.list(ANY, { where: { poolId: { is: pool.id }, state: { in: ['sealed', 'merging'] } } })) {
-        if ((await db.read.layers.pins(layer.id)).length > 0 || (await isStuck(layer.id))) continue
-        await db.transaction((stores) => retire(stores, layer.id, originFor(layer.projectId, '', clock.now())))
-      }
+  /** What a guest says on its serial line is its own affair; how much of it we keep is ours. */
+  async function boundConsoles(): Promise<void> {
+    const where = { hostId: { is: hostId }, vmState: { in: ['active', 'paused'] } }
+    for (const { id: serverId } of await db.read.servers.list(ANY, { where }))
+      await hypervisor.boundConsole(serverId).catch((error: unknown) => log.warn({ error, serverId }, 'a console log could not be cut'))
+  }
+
+  async function retireUnneeded(pool: Pool): Promise<void> {
+    const free = await ports.files.free(pool.path)
+    const unneeded = await db.read.layers.unneeded(pool.id)
+    asked.keepOnly(
+      pool.id,
+      unneeded.map((layer) => layer.id),
+    )
+    for (const layer of unneeded) {
+      if (!asked.isTimeFor(layer.id, free) || (await isStuck(layer.id))) continue
+      if (await db.transaction((stores) => retire(stores, layer.id, originFor(layer.projectId, '', clock.now()))))
+        asked.remember(pool.id, layer.id, free)
     }
-    doorbell.ring(hostId)
   }
 
   /** A merge that cannot be now: its only child is open in several running guests. Asking again would only spin. */
@@ -111,22 +133,20 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
   }
 
   /** Only names as we give them; whatever else lies there is another's. */
-  async function sweepFiles(): Promise<void> {
-    for (const pool of await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })) {
-      for (const name of (await readdir(pool.path)).filter((one) => OURS.test(one))) {
-        const path = join(pool.path, name)
-        if ((await db.read.layers.count(ANY, { poolId: { is: pool.id }, fileName: { is: name } })) > 0) {
-          orphans.delete(path)
-          continue
-        }
-        const since = orphans.get(path) ?? clock.monotonic()
-        if (!orphans.has(path)) log.warn({ path }, 'a layer file belongs to no layer')
-        orphans.set(path, since)
-        if (clock.monotonic() - since < orphanGraceMs * 1000) continue
-        await rm(path, { force: true })
+  async function sweepFiles(pool: Pool): Promise<void> {
+    for (const name of (await readdir(pool.path)).filter((one) => OURS.test(one))) {
+      const path = join(pool.path, name)
+      if ((await db.read.layers.count(ANY, { poolId: { is: pool.id }, fileName: { is: name } })) > 0) {
         orphans.delete(path)
-        log.warn({ path }, 'removed a layer file that belonged to no layer')
+        continue
       }
+      const since = orphans.get(path) ?? clock.monotonic()
+      if (!orphans.has(path)) log.warn({ path }, 'a layer file belongs to no layer')
+      orphans.set(path, since)
+      if (clock.monotonic() - since < orphanGraceMs * 1000) continue
+      await rm(path, { force: true })
+      orphans.delete(path)
+      log.warn({ path }, 'removed a layer file that belonged to no layer')
     }
   }
 }

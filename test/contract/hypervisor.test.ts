@@ -1,5 +1,5 @@
 /** Guests on real QEMU under emulation, without an operating system. */
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { deviceName, shortId } from '../../src/domain/names.js'
@@ -238,6 +238,34 @@ describe('hypervisor', () => {
     await hypervisor.forget(spec.serverId)
     expect(await left(join(stateDir, 'guests'))).toEqual([])
     expect(await hypervisor.console(spec.serverId)).toBe('')
+  })
+
+  it('cuts the console log of a guest that says much, and shows its end as before', async () => {
+    const spec = guestSpec([])
+    await hypervisor.launch(spec)
+    await (await found(spec)).resume()
+    await until(async () => (await hypervisor.console(spec.serverId)).includes('SeaBIOS'), { what: 'the firmware to speak' })
+    await (await found(spec)).pause()
+    const log = join(stateDir, 'guests', `${spec.serverId}.log`)
+    await appendFile(log, `${'a line of sixteen\n'.repeat(500_000)}the end\n`)
+    const before = await hypervisor.console(spec.serverId)
+    await hypervisor.boundConsole(spec.serverId)
+    expect((await stat(log)).size).toBe(0)
+    expect(await hypervisor.console(spec.serverId)).toBe(before)
+    expect(await hypervisor.console(spec.serverId, 2)).toBe('a line of sixteen\nthe end\n')
+    // QEMU appends where the file ends now, not where it ended.
+    await (await found(spec)).reset()
+    await (await found(spec)).resume()
+    await until(async () => (await readFile(log, 'utf8')).includes('SeaBIOS'), { what: 'the firmware to speak again' })
+    expect((await stat(log)).size).toBeLessThan(100_000)
+    expect(await readFile(log, 'utf8')).not.toContain('\0')
+    expect(await hypervisor.console(spec.serverId)).toContain('the end')
+    // Short as it is, it is left alone.
+    await hypervisor.boundConsole(spec.serverId)
+    expect((await stat(log)).size).toBeGreaterThan(0)
+    await hypervisor.kill(spec.serverId)
+    await hypervisor.forget(spec.serverId)
+    expect(await left(join(stateDir, 'guests'))).toEqual([])
   })
 
   it('lets the second monitor be used by people', async () => {

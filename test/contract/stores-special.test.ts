@@ -88,6 +88,14 @@ describeOnEachDatabase('special stores', (database) => {
       await s.servers.insert(server)
       await s.disks.insert({ ...disk, topLayerId: layerId, virtualSize: 1, createdAt: AT })
     })
+    const pinned = { ...layerRow({ poolId: randomUUID(), state: 'sealed' }), id: layerId }
+    const others = (['sealed', 'merging', 'top', 'dropping'] as const).map((state) => layerRow({ poolId: pinned.poolId, state }))
+    await db.transaction(async (s) => {
+      for (const layer of [pinned, ...others]) await s.layers.insert(layer)
+    })
+    const unneeded = async (): Promise<string[]> => (await db.read.layers.unneeded(pinned.poolId)).map((layer) => layer.id)
+    const free = others.slice(0, 2).map((layer) => layer.id)
+    expect(await unneeded()).toEqual(free)
     const pins = async (): Promise<string[]> => (await db.read.layers.pins(layerId)).map((p) => `${p.kind} ${p.id}`)
     expect(await pins()).toEqual(
       [`disk ${disk.id}`, `image ${image.id}`, `image ${source.id}`, `server ${server.id}`, `snapshot ${snapshot.id}`].sort(),
@@ -100,6 +108,7 @@ describeOnEachDatabase('special stores', (database) => {
       await s.disks.update(disk.id, { topLayerId: null })
     })
     expect(await pins()).toEqual([])
+    expect(await unneeded()).toEqual([layerId, ...free])
   })
 
   it("shows images by Glance's rules", async () => {
