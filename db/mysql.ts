@@ -1,6 +1,7 @@
 /**
- * MariaDB/MySQL: one pool for transactions and reads. knex keeps the pool and looks after its connections; statements go
- * straight to the driver, for a query builder has nothing to add to finished SQL.
+ * MariaDB/MySQL: a pool for transactions and one for reads, so that however many transactions wait for a row, a read waits
+ * for none of them. knex keeps the pools and looks after their connections; statements go straight to the driver, for a
+ * query builder has nothing to add to finished SQL.
  */
 import knexFactory, { type Knex } from 'knex'
 import { mysql } from './dialect.js'
@@ -28,54 +29,72 @@ export function openMysql(url: string, logger: Log | undefined): Pool {
   const socketPath = at.searchParams.get('socketPath')
   const database = decodeURIComponent(at.pathname.slice(1))
   if (database === '') throw new TypeError('the database url names no database: mysql://user:password@host:port/database')
-  const knex = knexFactory({
-    client: 'mysql2',
-    connection: {
-      ...(socketPath === null ? { host: at.hostname, port: Number(at.port || 3306) } : { socketPath }),
-      user: decodeURIComponent(at.username),
-      password: decodeURIComponent(at.password),
-      database,
-      charset: 'utf8mb4',
-      connectTimeout: 10_000,
-    },
-    log: quiet(logger),
-    acquireConnectionTimeout: 30_000,
-    pool: {
-      min: 0,
-      max: Number(at.searchParams.get('connections') ?? 10),
-      // The first failure is reported as it is, and the unit of work decides; tarn would only repeat it until its time-out.
-      propagateCreateError: true,
-      afterCreate: (connection: MysqlConnection, done: (error: unknown) => void) => {
-        connection.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED', (error) => {
-          if (error) done(error)
-          else connection.query(SETTINGS, done)
-        })
-      },
-    } as Knex.PoolConfig,
-  })
-  const acquire = async (): Promise<MysqlConnection> => await knex.client.acquireConnection()
-  const release = async (connection: MysqlConnection): Promise<void> => await knex.client.releaseConnection(connection)
+  const connection = {
+    ...(socketPath === null ? { host: at.hostname, port: Number(at.port || 3306) } : { socketPath }),
+    user: decodeURIComponent(at.username),
+    password: decodeURIComponent(at.password),
+    database,
+    charset: 'utf8mb4',
+    connectTimeout: 10_000,
+  }
+  const connections = Number(at.searchParams.get('connections') ?? 10)
+  const writers = openConnections(connection, connections, logger)
+  const readers = openConnections(connection, Math.max(2, Math.ceil(connections / 2)), logger)
   return {
     dialect: mysql,
     async acquire() {
-      const raw = await acquire()
+      const raw = await writers.acquire()
       return {
         rows: async (sql, bindings) => rowsOf(await say(raw, sql, bindings)),
         run: async (sql, bindings) => (await say(raw, sql, bindings)).affectedRows ?? 0,
         async release(broken) {
           if (broken) raw.__knex__disposed = new Error('left in an unknown state')
-          await release(raw)
+          await writers.release(raw)
         },
       }
     },
     async read(sql, bindings) {
-      const raw = await acquire()
+      const raw = await readers.acquire()
       try {
         return rowsOf(await say(raw, sql, bindings))
       } finally {
-        await release(raw)
+        await readers.release(raw)
       }
     },
+    async close() {
+      await Promise.all([writers.close(), readers.close()])
+    },
+  }
+}
+
+interface Connections {
+  acquire(): Promise<MysqlConnection>
+  release(connection: MysqlConnection): Promise<void>
+  close(): Promise<void>
+}
+
+function openConnections(connection: object, max: number, logger: Log | undefined): Connections {
+  const knex = knexFactory({
+    client: 'mysql2',
+    connection,
+    log: quiet(logger),
+    acquireConnectionTimeout: 30_000,
+    pool: {
+      min: 0,
+      max,
+      // The first failure is reported as it is, and the unit of work decides; tarn would only repeat it until its time-out.
+      propagateCreateError: true,
+      afterCreate: (made: MysqlConnection, done: (error: unknown) => void) => {
+        made.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED', (error) => {
+          if (error) done(error)
+          else made.query(SETTINGS, done)
+        })
+      },
+    } as Knex.PoolConfig,
+  })
+  return {
+    acquire: async () => await knex.client.acquireConnection(),
+    release: async (one) => await knex.client.releaseConnection(one),
     close: async () => await knex.destroy(),
   }
 }

@@ -5,11 +5,16 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../db/connection.js'
+import { ANY } from '../../src/ports/stores.js'
 import { freshDatabaseUrl } from '../support/databases.js'
 import { operation, volumeRow } from '../support/rows.js'
+import { until } from '../support/until.js'
 
 const MINUTE = 60_000_000
 const pause = async (millis: number): Promise<void> => await new Promise((resolve) => setTimeout(resolve, millis))
+
+const WAITING =
+  "SELECT COUNT(*) FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%FOR UPDATE%'"
 
 interface Again {
   readonly err?: { readonly errno?: number }
@@ -70,6 +75,24 @@ describe('one counter that many want (mariadb)', () => {
     // Only those who found no counter yet may have made one at once; nobody gave up a place in the queue.
     expect(again.filter(({ err }) => err?.errno === 1205)).toEqual([])
   })
+
+  it('keeps nobody from reading, however many wait for it', async () => {
+    const projectId = randomUUID()
+    const [api, holder] = [await open(false), await open(false)]
+    const take = (db: OpenDatabase, id: string) => db.transaction((stores) => stores.quotas.take(projectId, id, { volumes: 1 }))
+    await take(holder, 'first')
+    const waiting: Promise<unknown>[] = []
+    await holder.transaction(async (stores) => {
+      await stores.quotas.take(projectId, 'held', { volumes: 1 })
+      // More than there are connections for transactions.
+      for (let index = 0; index < 30; index++) waiting.push(take(api, `waits-${index}`))
+      await until(async () => Number(await place.says(WAITING)) >= 10, { what: 'all connections to wait for the row' })
+      const read = Promise.all(Array.from({ length: 20 }, () => api.read.roles.count(ANY)))
+      expect(await Promise.race([read, pause(5000).then(() => 'waits')])).toHaveLength(20)
+    })
+    await Promise.all(waiting)
+    expect(await api.read.quotas.usage(projectId)).toMatchObject({ volumes: 32 })
+  }, 60_000)
 
   it('is free again when the process that holds it stands still', async () => {
     const projectId = randomUUID()

@@ -56,7 +56,8 @@ async function line(): Promise<{ url: string; cutAt(moment: 'before' | 'after'):
       upstream.destroy()
     }
     client.on('data', (chunk) => {
-      const commit = armed !== undefined && chunk.includes('COMMIT')
+      // Not the READ COMMITTED a new connection begins with.
+      const commit = armed !== undefined && /COMMIT(?!TED)/.test(chunk.toString('latin1'))
       const moment = armed
       if (commit) armed = undefined
       if (commit && moment === 'before') return cut()
