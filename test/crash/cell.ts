@@ -13,21 +13,25 @@ export interface Verdict {
 
 export async function runCell(scenario: Scenario, fault: Fault, more: Partial<Drive> & { url?: string } = {}): Promise<Verdict> {
   const { url, ...options } = more
-  const world = await makeWorld(makeClock(), url)
+  const world = await makeWorld(makeClock(), { ...(url === undefined ? {} : { url }), smallPool: fault.kind === 'disk-full' })
   try {
     const { writes, afterwards } = await scenario.build(world)
-    const write = writes === undefined ? undefined : guestWriter(world, writes)
+    const write = writes === undefined ? undefined : guestWriter(world, writes, fault)
     await write?.('begin')
     const driven = await drive(world, {
       operation: scenario.operation,
       fault,
+      ...(scenario.unplugTimeoutMs === undefined ? {} : { unplugTimeoutMs: scenario.unplugTimeoutMs }),
       ...options,
       ...(write === undefined ? {} : { atGap: write }),
       ...(afterwards === undefined ? {} : { afterwards }),
     })
     return { wrong: await judge(world), driven }
   } catch (error) {
-    return { wrong: [`the engine threw: ${error instanceof Error ? error.stack : error}`], driven: { gaps: [], steps: [], struck: true } }
+    return {
+      wrong: [`the engine threw: ${error instanceof Error ? error.stack : error}`],
+      driven: { gaps: [], steps: [], struck: true, ended: 'thrown' },
+    }
   } finally {
     await killGuests(world.dir)
     await world.destroy()
@@ -38,12 +42,20 @@ export async function runCell(scenario: Scenario, fault: Fault, more: Partial<Dr
  * The guest's own writes: one flushed block at each gap. What it wrote up to the pivot is in the snapshot too, so the
  * promises that are to be taken are updated as long as their moment has not come.
  */
-function guestWriter(world: World, { serverId, diskId }: { serverId: string; diskId: string }): (gap: string) => Promise<void> {
+function guestWriter(
+  world: World,
+  { serverId, diskId }: { serverId: string; diskId: string },
+  fault: Fault,
+): (gap: string) => Promise<void> {
   let byte = 0x80
+  let isFull = false
   let passed = false
   const promised = [...world.expected.keys()].filter((id) => id !== diskId && world.expected.get(id) === world.expected.get(diskId))
   return async (gap) => {
     if (gap === `${SWITCH}:after-apply` || gap === `${SWITCH}:before-done`) passed = true
+    // A write that found no room leaves nobody knows what: from then on the guest only reads.
+    if (isFull) return
+    isFull = fault.kind === 'disk-full' && fault.gap === gap
     const block = 5 + (byte % 3)
     const said = await writeInGuest(socketOf(world, serverId), deviceOf(diskId), block, byte).catch(() => 'gone')
     if (said !== 'written') return
@@ -54,11 +66,23 @@ function guestWriter(world: World, { serverId, diskId }: { serverId: string; dis
   }
 }
 
+/** Milliseconds into a step: before its first command, and among them. */
+const AMID = [0, 3] as const
+/** Bytes: for nothing, for less than a header, for some of the data. */
+const LEFT = [0, 8192, 1_572_864] as const
+
+/** Set for processes that were started in a mount namespace of their own (see sweep-lane.ts). */
+const canMount = (): boolean => process.env[OWN_MOUNTS] === '1'
+export const OWN_MOUNTS = 'STRATA_CRASH_OWN_MOUNTS'
+
 /** Every fault that can strike the scenario, learnt from a run without any. */
 export async function faultsOf(scenario: Scenario): Promise<Fault[]> {
   const { driven, wrong } = await runCell(scenario, { kind: 'none' })
+  const { ends = 'done' } = scenario
+  if (driven.ended !== ends) throw new Error(`${scenario.name} ends ${driven.ended}, not ${ends}, without any fault`)
   if (wrong.length > 0) throw new Error(`${scenario.name} goes wrong without any fault: ${wrong.join('; ')}`)
   const gaps = [...new Set(driven.gaps)]
+  const starts = gaps.filter((gap) => gap.endsWith(':before-apply'))
   const kinds = ['refused-before', 'refused-after', 'unknown-after', 'repeated'] as const
   const writes = Array.from({ length: driven.steps.length + 2 }, (_, write) => write)
   return [
@@ -67,6 +91,8 @@ export async function faultsOf(scenario: Scenario): Promise<Fault[]> {
     ...gaps.map((gap): Fault => ({ kind: 'killed', gap })),
     ...gaps.map((gap): Fault => ({ kind: 'killed', gap, cancelled: true })),
     ...(scenario.live ? gaps.map((gap): Fault => ({ kind: 'qemu-killed', gap })) : []),
+    ...starts.flatMap((gap) => AMID.map((after): Fault => ({ kind: 'qemu-killed-amid', gap, after }))),
+    ...(canMount() ? starts.flatMap((gap) => LEFT.map((left): Fault => ({ kind: 'disk-full', gap, left }))) : []),
     ...driven.steps.flatMap((step) => kinds.map((kind): Fault => ({ kind, step }))),
   ]
 }
@@ -75,7 +101,7 @@ export const nameOf = (fault: Fault): string =>
   fault.kind === 'database-lost'
     ? `database lost at write ${fault.write}, ${fault.committed ? '' : 'not '}committed`
     : 'gap' in fault
-      ? `${fault.kind} at ${fault.gap}${'cancelled' in fault ? ', then cancelled' : ''}`
+      ? `${fault.kind} at ${fault.gap}${'cancelled' in fault ? ', then cancelled' : ''}${'after' in fault ? ` +${fault.after} ms` : ''}${'left' in fault ? `, ${fault.left} bytes left` : ''}`
       : 'step' in fault
         ? `${fault.kind} ${fault.step}`
         : fault.kind

@@ -11,13 +11,15 @@ import type { Tools } from '../../src/steps/tools.js'
 import { createReconciler } from '../../src/worker/reconciler.js'
 import { runJob } from '../../src/worker/runner.js'
 import { guests, openMonitor } from './monitor.js'
-import { type AgentScript, end, type Incarnation, incarnate } from './ports.js'
+import { type AgentScript, end, type Incarnation, incarnate, processesOf } from './ports.js'
 import type { World } from './world.js'
 
 export type Fault =
   | { readonly kind: 'none' }
   | { readonly kind: 'killed'; readonly gap: string; readonly cancelled?: true }
   | { readonly kind: 'qemu-killed'; readonly gap: string }
+  | { readonly kind: 'qemu-killed-amid'; readonly gap: string; readonly after: number }
+  | { readonly kind: 'disk-full'; readonly gap: string; readonly left: number }
   | DatabaseLost
   | { readonly kind: 'refused-before' | 'refused-after' | 'unknown-after' | 'repeated'; readonly step: string }
 
@@ -32,6 +34,8 @@ export interface Drive {
   readonly operation: string
   readonly fault: Fault
   readonly agent?: AgentScript
+  /** How long a guest may keep a device; short where nobody would let it go. */
+  readonly unplugTimeoutMs?: number
   /** Done once, when the engine has come to rest for the first time. */
   readonly afterwards?: () => Promise<void>
   /** Without the reconciler only what jobs themselves ask for is done. */
@@ -49,6 +53,8 @@ export interface Driven {
   readonly steps: string[]
   /** Did the fault find what it was to strike? */
   readonly struck: boolean
+  /** How the last run of the operation under test ended. */
+  readonly ended: string
 }
 
 class Killed extends Error {}
@@ -57,16 +63,23 @@ interface Spent {
   fault: boolean
   jobId: string | undefined
   writes: number
+  /** Of the faults that take their time. */
+  striking: Promise<void>
+  /** Runs of jobs since the disk is full. */
+  fullFor: number
 }
 const LEASE = 10_000_000
+/** As often jobs may fail on a full disk before there is room again. */
+const FULL_RUNS = 3
 
 export async function drive(world: World, options: Drive): Promise<Driven> {
   const { fault } = options
   const met = { gaps: [] as string[], steps: [] as string[] }
-  const spent: Spent = { fault: false, jobId: undefined, writes: 0 }
+  const spent: Spent = { fault: false, jobId: undefined, writes: 0, striking: Promise.resolve(), fullFor: 0 }
   const known = sabotaged(options, met, spent)
   let life = await begin(world, options)
   let { afterwards } = options
+  let ended = 'never run'
   try {
     for (let round = 0, idle = 0; idle < 2 || afterwards !== undefined; round++) {
       if (idle >= 2 && afterwards !== undefined) {
@@ -79,6 +92,7 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
       const claim = await life.ports.db.transaction((s) =>
         s.jobs.claim({ hostId: world.hostId, workerId: `w${round}`, now, leaseFor: LEASE, except: [] }),
       )
+      if (fault.kind === 'disk-full' && spent.fault && ++spent.fullFor > FULL_RUNS) await world.makeRoom()
       if (claim === undefined) {
         const reconciler = createReconciler({ ports: life.ports, doorbell: { ring: () => {} }, log: { info: () => {}, warn: () => {} } })
         if (options.reconciles !== false) {
@@ -105,11 +119,18 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
         spent.fault = true
         spent.jobId = claim.job.id
         if (fault.kind === 'qemu-killed') return await killGuests(world.dir)
+        if (fault.kind === 'disk-full') return await world.fill(fault.left)
+        if (fault.kind === 'qemu-killed-amid') {
+          spent.striking = new Promise((resolve) => setTimeout(resolve, fault.after)).then(() => killProcesses(world.dir))
+          return
+        }
         stop.abort()
         throw new Killed()
       }
       const ports = claim.job.operation === options.operation ? { ...life.ports, db: unreliable(life.ports.db, fault, spent) } : life.ports
       const result = await runJob({ claim, operation, ports, signals, gap }).catch(() => 'lost')
+      await spent.striking
+      if (claim.job.operation === options.operation) ended = result
       if (result === 'lost' || stop.signal.aborted) {
         await life.die()
         world.clock.advance(LEASE / 1_000_000 + 1)
@@ -119,11 +140,16 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
     }
   } finally {
     await life.die()
+    await world.makeRoom()
   }
-  return { ...met, struck: spent.fault }
+  return { ...met, struck: spent.fault, ended }
 }
 
-const begin = async (world: World, { agent = 'honest', wrapDb }: Drive): Promise<Incarnation> => await incarnate(world, agent, wrapDb)
+const begin = async (world: World, { agent = 'honest', wrapDb, unplugTimeoutMs }: Drive): Promise<Incarnation> =>
+  await incarnate(world, agent, {
+    ...(wrapDb === undefined ? {} : { wrapDb }),
+    ...(unplugTimeoutMs === undefined ? {} : { unplugTimeoutMs }),
+  })
 
 async function unfinished(world: World): Promise<number> {
   const states = ['queued', 'running', 'undoing']
@@ -134,14 +160,18 @@ export async function killGuests(dir: string): Promise<void> {
   for (const pid of (await guests(dir)).values()) await end(pid)
 }
 
+/** Guests, storage daemons and tools, whatever of them there is just now. */
+async function killProcesses(dir: string): Promise<void> {
+  for (const pid of await processesOf(dir)) await end(pid)
+}
+
 /** Resumes or stops nothing: asks each running guest to write, as its driver would, and to flush. */
 export async function writeInGuest(socket: string, device: string, block: number, byte: number): Promise<'written' | 'standing'> {
   const monitor = await openMonitor(socket)
   try {
     const { status } = await monitor.ask<{ status: string }>('query-status')
     if (status !== 'running') return 'standing'
-    await monitor.write(device, block, byte)
-    return 'written'
+    return (await monitor.write(device, block, byte)) ? 'written' : 'standing'
   } finally {
     monitor.close()
   }

@@ -1,7 +1,7 @@
 /** Files whose every byte we know, made by qemu's own tools once and copied from then on. */
 import { execFile } from 'node:child_process'
 import { rmSync } from 'node:fs'
-import { copyFile, mkdtemp, open } from 'node:fs/promises'
+import { copyFile, mkdtemp, open, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -35,6 +35,12 @@ export async function makeImage(path: string, mib: number, backing: string | nul
   }
   await copyFile(await original, path)
   if (backing !== null) await standOn(path, backing)
+}
+
+export async function makeRaw(path: string, mib: number, content: Content): Promise<void> {
+  const bytes = Buffer.alloc(mib * 2 ** 20)
+  for (const [block, byte] of content) bytes.fill(byte, block * 2 ** 20, (block + 1) * 2 ** 20)
+  await writeFile(path, bytes)
 }
 
 async function make(path: string, mib: number, backing: string | null, content: Content): Promise<string> {

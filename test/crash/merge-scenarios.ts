@@ -51,6 +51,17 @@ export const MERGE_SCENARIOS: readonly Scenario[] = [
     await merge(world, volume, 0)
     return writing(serverId, volume)
   }),
+  scenario('delete-snapshot', 'offline, then merged', false, async (world) => {
+    const volume = await world.volume([BASE, TOP])
+    const snapshotId = await world.snapshot(volume, volume.layerIds[0] ?? '', 'deleting')
+    await world.enqueue(ops.deleteSnapshot, { snapshotId, children: 'share' })
+    return {}
+  }),
+  scenario('merge-layer', 'in a paused guest', true, async (world) => {
+    const { volume } = await served(world, 'paused', [HEAVY, SMALL])
+    await merge(world, volume, 0)
+    return {}
+  }),
   scenario('merge-layer', 'live, pulled up', true, async (world) => {
     const { serverId, volume } = await served(world, 'active', [BASE, SMALL, TOP, merged(BASE, TOP)])
     await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 
 export interface Monitor {
   ask<R = unknown>(execute: string, args?: object): Promise<R>
-  /** A write the guest's device completes and flushes. */
-  write(device: string, block: number, byte: number): Promise<void>
+  /** A write the guest's device completes and flushes; false where it reported an error. */
+  write(device: string, block: number, byte: number): Promise<boolean>
   close(): void
 }
 
@@ -41,11 +41,10 @@ export async function openMonitor(path: string): Promise<Monitor> {
   return {
     ask,
     async write(device, block, byte) {
-      const io = async (command: string): Promise<void> => {
+      const io = async (command: string): Promise<string> =>
         await ask('human-monitor-command', { 'command-line': `qemu-io -d /machine/peripheral/${device}/virtio-backend "${command}"` })
-      }
-      await io(`write -q -P ${byte} ${block}M 1M`)
-      await io('flush')
+      const said = `${await io(`write -q -P ${byte} ${block}M 1M`)}${await io('flush')}`
+      return !/error|fail|space/i.test(said)
     },
     close: () => socket.destroy(),
   }

@@ -45,12 +45,12 @@ export interface Incarnation {
 export async function incarnate(
   world: { dir: string; url: string; hostId: string; clock: FakeClock },
   script: AgentScript,
-  wrapDb: (db: Database) => Database = (db) => db,
+  { wrapDb = (db) => db, unplugTimeoutMs = 100 }: { wrapDb?: (db: Database) => Database; unplugTimeoutMs?: number } = {},
 ): Promise<Incarnation> {
   const db = await openDatabase({ url: world.url, now: () => world.clock.now() })
   const hypervisor = createHypervisor({ stateDir: world.dir, accel: async () => 'tcg' })
   const offlineHosts = createOfflineHosts({ stateDir: world.dir })
-  const settings = { hostId: world.hostId, freezeBudgetMs: 5000, maxVirtualSize: 2 ** 40, unplugTimeoutMs: 100 }
+  const settings = { hostId: world.hostId, freezeBudgetMs: 5000, maxVirtualSize: 2 ** 40, unplugTimeoutMs }
   const agent = scriptedAgent(script)
   const files = createLayerFiles()
   const ports = {
@@ -80,6 +80,13 @@ export async function daemons(dir: string): Promise<number[]> {
   const names = await readdir(join(dir, 'run')).catch(() => [] as string[])
   const texts = await Promise.all(names.filter((n) => n.endsWith('.pid')).map((n) => readFile(join(dir, 'run', n), 'utf8')))
   return texts.map((text) => Number.parseInt(text, 10)).filter((pid) => pid > 1)
+}
+
+/** Every process of QEMU's whose command line names the directory: guests, daemons, tools. */
+export async function processesOf(dir: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
+  return pids.filter((_, at) => /^(\S*\/)?qemu-/.test(lines[at] ?? '') && lines[at]?.includes(dir)).map(Number)
 }
 
 export async function end(pid: number): Promise<void> {

@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import * as ops from '../../src/domain/operations.js'
+import { ATTACH_SCENARIOS } from './attach-scenarios.js'
+import { IMAGE_SCENARIOS } from './image-scenarios.js'
 import { makeImage } from './images.js'
 import { MERGE_SCENARIOS } from './merge-scenarios.js'
 import { SERVER_SCENARIOS } from './server-scenarios.js'
@@ -23,6 +25,17 @@ const STORAGE_SCENARIOS: readonly Scenario[] = [
     const volume = await world.volume([BASE, TOP])
     await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
     await snapshotOf(world, volume, null)
+    return {}
+  }),
+  scenario('create-snapshot', 'of a paused server', true, async (world) => {
+    const { serverId, volume } = await served(world, 'paused', [BASE, TOP])
+    await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
+    await snapshotOf(world, volume, serverId)
+    return {}
+  }),
+  scenario('create-snapshot', 'of a server that is off', false, async (world) => {
+    const { serverId, volume } = await served(world, 'stopped', [BASE])
+    await snapshotOf(world, volume, serverId, 'required')
     return {}
   }),
   scenario('create-snapshot', 'of two disks at once', true, async (world) => {
@@ -54,36 +67,6 @@ const STORAGE_SCENARIOS: readonly Scenario[] = [
     await world.planned({ id, parentId, state: 'sealed' })
     await makeImage(join(world.pool, `${id}.qcow2`), DISK_MIB, `${parentId}.qcow2`, SMALL)
     await world.enqueue(ops.dropLayer, { layerId: id })
-    return {}
-  }),
-  scenario('attach-volume', 'to a running server', true, async (world) => {
-    const { serverId } = await served(world, 'active', [BASE])
-    const volume = await world.volume([BASE, TOP])
-    await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
-    const attachmentId = await world.attach(serverId, volume, 'attaching')
-    await world.enqueue(ops.attachVolume, { attachmentId, volumeId: volume.volumeId, diskId: volume.diskId, serverId })
-    return {}
-  }),
-  scenario('detach-volume', 'from a server that is off', false, async (world) => {
-    const serverId = await world.server('stopped')
-    const volume = await world.volume([BASE])
-    const attachmentId = await world.attach(serverId, volume, 'detaching')
-    await world.enqueue(ops.detachVolume, { attachmentId, volumeId: volume.volumeId, diskId: volume.diskId, serverId })
-    return {}
-  }),
-  scenario('detach-volume', 'that the guest keeps', true, async (world) => {
-    const { serverId, volume } = await served(world, 'active', [BASE])
-    const [attachment] = await world.db.read.attachments.list('any', { where: { serverId: { is: serverId } } })
-    await world.db.transaction(async (s) => {
-      await s.attachments.update(attachment?.id ?? '', { status: 'detaching' })
-      await s.volumes.update(volume.volumeId, { status: 'detaching' })
-    })
-    await world.enqueue(ops.detachVolume, {
-      attachmentId: attachment?.id ?? '',
-      volumeId: volume.volumeId,
-      diskId: volume.diskId,
-      serverId,
-    })
     return {}
   }),
   scenario('create-volume', 'blank', false, async (world) => {
@@ -119,6 +102,16 @@ const STORAGE_SCENARIOS: readonly Scenario[] = [
     })
     return writing(serverId, source)
   }),
+  scenario('clone-volume', 'offline', false, async (world) => {
+    const source = await world.volume([BASE, TOP])
+    await world.snapshot(source, source.layerIds[0] ?? '', 'available')
+    const volume = await world.volume([])
+    world.expected.set(volume.diskId, world.expected.get(source.diskId) ?? BASE)
+    const clone = { volumeId: volume.volumeId, diskId: volume.diskId, layerId: await world.planned(), virtualSize: DISK_MIB * MIB }
+    const switched = { diskId: source.diskId, layerId: await world.planned() }
+    await world.enqueue(ops.cloneVolume, { ...clone, source: switched, sourceServerId: null })
+    return {}
+  }),
   scenario('extend-volume', 'live', true, async (world) => {
     const { serverId, volume } = await served(world, 'active', [BASE])
     await world.db.transaction((s) => s.volumes.update(volume.volumeId, { status: 'extending' }))
@@ -147,45 +140,12 @@ const STORAGE_SCENARIOS: readonly Scenario[] = [
     await world.enqueue(ops.deleteVolume, { volumeId: volume.volumeId, diskId: volume.diskId })
     return {}
   }),
-  scenario('capture-image', 'of a running server', true, async (world) => {
-    const { serverId, volume } = await served(world, 'active', [BASE, TOP], 'image_snapshot_pending')
-    await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
-    const imageId = await world.image('queued')
-    world.expected.set(imageId, world.expected.get(volume.diskId) ?? new Map())
-    const source = { diskId: volume.diskId, layerId: await world.planned() }
-    const imageLayerId = await world.planned({ origin: 'image' })
-    await world.enqueue(ops.captureImage, { imageId, imageLayerId, serverId, volumeId: null, source, quiesce: 'none' })
-    return writing(serverId, volume)
-  }),
-  scenario('export-image', 'of a sealed layer', false, async (world) => {
-    const volume = await world.volume([BASE, TOP], { status: 'uploading' })
-    const sourceLayerId = volume.layerIds[0] ?? ''
-    const imageId = await world.image('saving', { sourceLayerId })
-    world.expected.set(imageId, BASE)
-    const imageLayerId = await world.planned({ origin: 'image' })
-    const rest = { serverId: null, volumeId: volume.volumeId, notActiveBefore: world.clock.now() }
-    await world.enqueue(ops.exportImage, { imageId, imageLayerId, sourceLayerId, ...rest })
-    return {}
-  }),
-  scenario('export-image', 'as raw', false, async (world) => {
-    const volume = await world.volume([BASE, TOP], { status: 'uploading' })
-    const sourceLayerId = volume.layerIds[0] ?? ''
-    const imageId = await world.image('saving', { sourceLayerId })
-    world.expected.set(imageId, BASE)
-    const imageLayerId = await world.planned({ origin: 'image', format: 'raw' })
-    const rest = { serverId: null, volumeId: volume.volumeId, notActiveBefore: world.clock.now(), format: 'raw' } as const
-    await world.enqueue(ops.exportImage, { imageId, imageLayerId, sourceLayerId, ...rest })
-    return {}
-  }),
-  scenario('import-image', 'of an upload', false, async (world) => {
-    const stagingPath = join(world.dir, 'staging', randomUUID())
-    await makeImage(stagingPath, DISK_MIB, null, BASE)
-    const imageId = await world.image('saving')
-    world.expected.set(imageId, BASE)
-    const imageLayerId = await world.planned({ origin: 'image' })
-    await world.enqueue(ops.importImage, { imageId, imageLayerId, stagingPath, format: 'qcow2', size: 1, checksum: 'x', hashValue: 'y' })
-    return {}
-  }),
 ]
 
-export const SCENARIOS: readonly Scenario[] = [...STORAGE_SCENARIOS, ...MERGE_SCENARIOS, ...SERVER_SCENARIOS]
+export const SCENARIOS: readonly Scenario[] = [
+  ...STORAGE_SCENARIOS,
+  ...IMAGE_SCENARIOS,
+  ...ATTACH_SCENARIOS,
+  ...MERGE_SCENARIOS,
+  ...SERVER_SCENARIOS,
+]

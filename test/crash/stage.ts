@@ -1,4 +1,7 @@
+import { execFile } from 'node:child_process'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { deviceName, shortId } from '../../src/domain/names.js'
 import * as ops from '../../src/domain/operations.js'
 import type { ServerTask, VmState } from '../../src/domain/server.js'
@@ -8,10 +11,15 @@ import { openMonitor } from './monitor.js'
 import { incarnate } from './ports.js'
 import type { Volumed, World } from './world.js'
 
+const run = promisify(execFile)
+
 export interface Scenario {
   readonly name: string
   readonly operation: string
   readonly live: boolean
+  readonly unplugTimeoutMs?: number
+  /** How its job ends when nothing strikes it; `done` where that is not said. */
+  readonly ends?: 'done' | 'failed'
   /** Disks a live guest goes on writing to while the job runs. */
   build(world: World): Promise<{ readonly writes?: { serverId: string; diskId: string }; readonly afterwards?: () => Promise<void> }>
 }
@@ -60,6 +68,26 @@ export async function served(
   return { serverId, volume }
 }
 
+/**
+ * A boot sector that gives every device back it is asked for: at each tick of the timer it reads the slots to be ejected
+ * from the hot-plug controller of QEMU's `pc` machine (port 0xae04) and ejects them (port 0xae08).
+ */
+const LETS_GO = Buffer.from('fbf4ba04ae66ed6685c074f5ba08ae66efebee', 'hex')
+
+/** A root disk to boot the obliging guest from; its content is nobody's promise. */
+export async function obligingRoot(world: World, serverId: string): Promise<string> {
+  const { diskId, layerIds } = await world.rootOf(serverId, [new Map()])
+  world.expected.delete(diskId)
+  const sector = Buffer.alloc(512)
+  LETS_GO.copy(sector)
+  sector.writeUInt16LE(0xaa55, 510)
+  const path = join(world.dir, 'sector')
+  await writeFile(path, sector)
+  await run('qemu-io', ['-f', 'qcow2', '-c', `write -q -s ${path} 0 512`, join(world.pool, `${layerIds[0]}.qcow2`)])
+  await rm(path)
+  return diskId
+}
+
 export const writing = (serverId: string, volume: Volumed) => ({ writes: { serverId, diskId: volume.diskId } })
 
 export async function snapshotOf(
@@ -67,6 +95,7 @@ export async function snapshotOf(
   volume: Volumed,
   serverId: string | null,
   quiesce: 'none' | 'required' = 'none',
+  imageId: string | null = null,
 ): Promise<void> {
   const snapshotId = await world.snapshot(volume, null, 'creating', serverId)
   world.expected.set(snapshotId, world.expected.get(volume.diskId) ?? new Map())
@@ -76,7 +105,7 @@ export async function snapshotOf(
     switches,
     snapshots: [{ snapshotId, diskId: volume.diskId }],
     quiesce,
-    imageId: null,
+    imageId,
   })
 }
 
@@ -85,12 +114,13 @@ export async function merge(world: World, volume: Volumed, gone: number, childre
   await world.enqueue(ops.mergeLayer, { layerId, layerIds: volume.layerIds.slice(gone + 1), diskIds: [volume.diskId], children })
 }
 
-export const scenario = (operation: string, what: string, live: boolean, build: Scenario['build']): Scenario => ({
-  name: `${operation}, ${what}`,
-  operation,
-  live,
-  build,
-})
+export const scenario = (
+  operation: string,
+  what: string,
+  live: boolean,
+  build: Scenario['build'],
+  more: Pick<Scenario, 'unplugTimeoutMs' | 'ends'> = {},
+): Scenario => ({ name: `${operation}, ${what}`, operation, live, build, ...more })
 
 /** The moment of a promise is the pivot: what the guest writes after it belongs to the disk alone. */
 export const deviceOf = (diskId: string): string => deviceName(diskId)

@@ -6,6 +6,7 @@ import { SCENARIOS } from './scenarios.js'
 export interface Task {
   readonly scenario: string
   readonly fault: string | undefined
+  readonly kind: string | undefined
   /** Takes about each so many-th cell. */
   readonly every: number
   readonly seed: number
@@ -19,12 +20,13 @@ export interface Told {
   readonly wrong: readonly string[]
 }
 
-async function* perform({ scenario: name, fault: only, every, seed }: Task): AsyncGenerator<Told> {
+async function* perform({ scenario: name, fault: only, kind, every, seed }: Task): AsyncGenerator<Told> {
   const scenario = SCENARIOS.find((one) => one.name === name)
   if (scenario === undefined) return
   const next = random(seed)
   for (const fault of await faultsOf(scenario)) {
     const taken = next() < 1 / every
+    if (kind !== undefined && fault.kind !== kind) continue
     if (only === undefined ? !taken : nameOf(fault) !== only) continue
     const { wrong, driven } = await runCell(scenario, fault)
     const verdict = wrong.length > 0 ? 'wrong' : driven.struck || fault.kind === 'none' ? 'ok' : 'missed'

@@ -2,9 +2,11 @@
  * A small world to break things in: a pool with real qcow2 files whose every byte is known, rows that say so, and guests
  * without an operating system. It also keeps the reference: what each disk and each promise must read as.
  */
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { openDatabase } from '../../db/connection.js'
 import type { Layer } from '../../src/domain/disk.js'
 import { layerFileName } from '../../src/domain/names.js'
@@ -18,6 +20,8 @@ import { GIB_SIZE, imageRow, serverRow, snapshotRow, volumeRow } from './rows.js
 
 export const MIB = 1024 * 1024
 export const DISK_MIB = 8
+const POOL_SIZE = '96m'
+const run = promisify(execFile)
 
 let migrated: Promise<string> | undefined
 /** An empty database with the schema in it, made once a process. */
@@ -62,13 +66,25 @@ export interface World {
   ): Promise<string>
   image(status: 'queued' | 'saving', patch?: object): Promise<string>
   enqueue<I extends object>(descriptor: Descriptor<I>, input: I): Promise<string>
+  /** Of a world with a small pool: leaves so many bytes, and gives the room back. */
+  fill(left: number): Promise<void>
+  makeRoom(): Promise<void>
   destroy(): Promise<void>
 }
 
-export async function makeWorld(clock: FakeClock, url?: string): Promise<World> {
+export interface WorldOptions {
+  /** Of a database that is there; its own SQLite where it is not said. */
+  readonly url?: string
+  /** The pool is a file system of its own, which can be filled. Only in a mount namespace of the process's own. */
+  readonly smallPool?: boolean
+}
+
+export async function makeWorld(clock: FakeClock, { url, smallPool = false }: WorldOptions = {}): Promise<World> {
   const dir = await mkdtemp('/tmp/sc-')
   const pool = join(dir, 'pools/default')
   await mkdir(pool, { recursive: true })
+  if (smallPool) await run('mount', ['-t', 'tmpfs', '-o', `size=${POOL_SIZE},mode=700`, 'pool', pool])
+  const ballast = join(pool, 'ballast')
   await mkdir(join(dir, 'staging'))
   const dbUrl = url ?? `sqlite:${join(dir, 'strata.sqlite')}`
   if (url === undefined) await copyFile(await template(), join(dir, 'strata.sqlite'))
@@ -200,8 +216,15 @@ export async function makeWorld(clock: FakeClock, url?: string): Promise<World> 
       return id
     },
     enqueue: async (descriptor, input) => await db.transaction((s) => s.jobs.enqueue(descriptor, input, { hostId, origin: origin() })),
+    async fill(left) {
+      if (!smallPool) throw new Error('a pool without an end cannot be full')
+      const { bavail, bsize } = await statfs(pool)
+      await writeFile(ballast, Buffer.alloc(Math.max(0, bavail * bsize - left)))
+    },
+    makeRoom: async () => await rm(ballast, { force: true }),
     async destroy() {
       await db.close()
+      if (smallPool) await run('umount', ['-l', pool])
       await rm(dir, { recursive: true, force: true })
     },
   }
