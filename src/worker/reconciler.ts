@@ -5,6 +5,7 @@
  */
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Layer } from '../domain/disk.js'
 import type { Pool } from '../domain/host.js'
 import { recordGuestOff, recordQemuLost } from '../domain/operations.js'
 import type { Server } from '../domain/server.js'
@@ -115,17 +116,23 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
       unneeded.map((layer) => layer.id),
     )
     for (const layer of unneeded) {
-      if (!asked.isTimeFor(layer.id, free) || (await isStuck(layer.id))) continue
+      if (!asked.isTimeFor(layer.id, free) || (await isStuck(layer))) continue
       if (await db.transaction((stores) => retire(stores, layer.id, originFor(layer.projectId, '', clock.now()))))
         asked.remember(pool.id, layer.id, free)
     }
   }
 
-  /** A merge that cannot be now: its only child is open in several running guests. Asking again would only spin. */
-  async function isStuck(layerId: string): Promise<boolean> {
-    const [child, ...more] = await db.read.layers.children(layerId)
-    if (child === undefined || more.length > 0) return more.length > 0
-    const above = [child.id, ...(await db.read.layers.descendants(child.id)).map((layer) => layer.id)]
+  /** A merge that cannot be now: a child is open in several running guests. Asking again would only spin. */
+  async function isStuck(layer: Layer): Promise<boolean> {
+    const children = await db.read.layers.children(layer.id)
+    // One with several children is shared, unless it is halfway into each of them.
+    if (children.length > 1 && layer.state !== 'merging') return true
+    const open = await Promise.all(children.map((child) => isOpenInSeveral(child.id)))
+    return open.some(Boolean)
+  }
+
+  async function isOpenInSeveral(layerId: string): Promise<boolean> {
+    const above = [layerId, ...(await db.read.layers.descendants(layerId)).map((layer) => layer.id)]
     const disks = await db.read.disks.list(ANY, { where: { topLayerId: { in: above } } })
     const servers = [...new Set(disks.map((disk) => disk.serverId))].filter((id) => id !== null)
     const running = await Promise.all(servers.map((id) => hypervisor.isRunning(id)))
