@@ -1,6 +1,7 @@
 /** One cell of the matrix: a fresh world, one operation, one fault, the verdict. */
 import { SWITCH } from '../../src/steps/switch-top-layers.js'
 import { type Drive, type Driven, drive, type Fault, killGuests, writeInGuest } from './engine.js'
+import { ANYTHING } from './images.js'
 import { judge } from './oracle.js'
 import { makeClock } from './ports.js'
 import { deviceOf, type Scenario, socketOf } from './stage.js'
@@ -58,8 +59,9 @@ function guestWriter(
     isFull = fault.kind === 'disk-full' && fault.gap === gap
     const block = 5 + (byte % 3)
     const said = await writeInGuest(socketOf(world, serverId), deviceOf(diskId), block, byte).catch(() => 'gone')
-    if (said !== 'written') return
-    const now = new Map(world.expected.get(diskId)).set(block, byte)
+    if (said === 'standing') return
+    // Killed in between, it is on the disk or it is not: nobody was promised either.
+    const now = new Map(world.expected.get(diskId)).set(block, said === 'written' ? byte : ANYTHING)
     world.expected.set(diskId, now)
     if (!passed) for (const id of promised) world.expected.set(id, now)
     byte = byte === 0xff ? 0x80 : byte + 1

@@ -21,7 +21,7 @@ async function upload(world: World, format: 'qcow2' | 'raw'): Promise<void> {
   const stagingPath = join(world.dir, 'staging', randomUUID())
   await (format === 'raw' ? makeRaw(stagingPath, DISK_MIB, BASE) : makeImage(stagingPath, DISK_MIB, null, BASE))
   const imageId = await world.image('saving')
-  if (format === 'qcow2') world.expected.set(imageId, BASE)
+  world.expected.set(imageId, BASE)
   const imageLayerId = await world.planned({ origin: 'image', format })
   await world.enqueue(ops.importImage, { imageId, imageLayerId, stagingPath, format, size: 1, checksum: 'x', hashValue: 'y' })
 }
@@ -93,7 +93,7 @@ export const IMAGE_SCENARIOS: readonly Scenario[] = [
     const parentLayerId = await world.planned({ origin: 'image', format: 'raw', state: 'sealed' })
     const path = join(world.pool, `${parentLayerId}.raw`)
     await makeRaw(path, DISK_MIB, BASE)
-    await world.image('queued', { status: 'active', layerId: parentLayerId })
+    world.expected.set(await world.image('queued', { status: 'active', layerId: parentLayerId }), BASE)
     const volume = await world.volume([])
     world.expected.set(volume.diskId, BASE)
     const layerId = await world.planned({ parentId: parentLayerId })

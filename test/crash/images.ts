@@ -10,6 +10,9 @@ const run = promisify(execFile)
 /** MiB number → byte it is filled with; what is not named reads zero. */
 export type Content = ReadonlyMap<number, number>
 
+/** In place of a byte: a write that was cut off. */
+export const ANYTHING = -1
+
 /** Every layer's name is as long as this, so that one name can be written over another in a header. */
 const SOME_NAME = `${'0'.repeat(36)}.qcow2`
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { deviceName, formatNode, shortId } from '../../src/domain/names.js'
 import { ANY } from '../../src/ports/stores.js'
-import type { Content } from './images.js'
+import { ANYTHING, type Content } from './images.js'
 import { guests, openMonitor } from './monitor.js'
 import { daemons, end } from './ports.js'
 import type { World } from './world.js'
@@ -106,7 +106,8 @@ export async function judge(world: World): Promise<string[]> {
     const name = layerId === null ? undefined : fileOf.get(layerId)
     if (content === undefined) return
     if (name === undefined) return void wrong.push(`${what} has no layer`)
-    const commands = Array.from({ length: DISK_MIB }, (_, block) => ['-c', `read -P ${content.get(block) ?? 0} ${block}M 1M`]).flat()
+    const known = Array.from({ length: DISK_MIB }, (_, block) => block).filter((block) => content.get(block) !== ANYTHING)
+    const commands = known.flatMap((block) => ['-c', `read -P ${content.get(block) ?? 0} ${block}M 1M`])
     const format = name.endsWith('.raw') ? 'raw' : 'qcow2'
     const said = await run('qemu-io', ['-r', '-f', format, ...commands, join(world.pool, name)]).catch((e) => ({
       stdout: `${e.stdout}${e.stderr}`,

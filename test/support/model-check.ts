@@ -53,7 +53,9 @@ export function openTables(stateDir: string, url: string): Tables {
 function mariaDbRows(url: string, sql: string): Record<string, string>[] {
   const { pathname, searchParams } = new URL(url)
   const args = ['--no-defaults', '-uroot', `--socket=${searchParams.get('socketPath')}`, '-B', pathname.slice(1), '-e', sql]
-  const [head = '', ...lines] = execFileSync('mariadb', args, { encoding: 'utf8', maxBuffer: 2 ** 26 }).trimEnd().split('\n')
+  const [head = '', ...lines] = execFileSync('mariadb', args, { encoding: 'utf8', maxBuffer: 2 ** 26 })
+    .trimEnd()
+    .split('\n')
   const names = head.split('\t')
   const value = (text: string) => (text === 'NULL' ? null : /^-?\d+$/.test(text) ? Number(text) : text)
   return lines.map((line) => Object.fromEntries(line.split('\t').map((text, at) => [names[at], value(text)])))
