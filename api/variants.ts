@@ -131,13 +131,20 @@ function prune(node: unknown, minor: number, side: 'request' | 'response'): unkn
   return result
 }
 
+interface Gated {
+  readonly 'x-min-version'?: string
+  readonly 'x-max-version'?: string
+  readonly 'x-gap-versions'?: readonly [first: string, last: string]
+}
+
 function boundaries(operation: Operation): number[] {
   const found = new Set<number>()
   const visit = (node: unknown): void => {
     if (typeof node !== 'object' || node === null) return
-    const { 'x-min-version': min, 'x-max-version': max } = node as { 'x-min-version'?: string; 'x-max-version'?: string }
+    const { 'x-min-version': min, 'x-max-version': max, 'x-gap-versions': gap } = node as Gated
     if (min !== undefined) found.add(minorOf(min))
     if (max !== undefined) found.add(minorOf(max) + 1)
+    if (gap !== undefined) found.add(minorOf(gap[0])).add(minorOf(gap[1]) + 1)
     for (const value of Object.values(node)) visit(value)
   }
   visit(operation)
@@ -146,8 +153,9 @@ function boundaries(operation: Operation): number[] {
 
 function isIn(node: unknown, minor: number): boolean {
   if (typeof node !== 'object' || node === null) return true
-  const { 'x-min-version': min, 'x-max-version': max } = node as { 'x-min-version'?: string; 'x-max-version'?: string }
-  return (min === undefined || minor >= minorOf(min)) && (max === undefined || minor <= minorOf(max))
+  const { 'x-min-version': min, 'x-max-version': max, 'x-gap-versions': gap } = node as Gated
+  const inGap = gap !== undefined && minor >= minorOf(gap[0]) && minor <= minorOf(gap[1])
+  return !inGap && (min === undefined || minor >= minorOf(min)) && (max === undefined || minor <= minorOf(max))
 }
 
 export const minorOf = (text: string): number => Number(String(text).split('.')[1])

@@ -14,6 +14,7 @@ import { images } from './0005-images.js'
 import { jobs } from './0006-jobs.js'
 import { ledger } from './0007-ledger.js'
 import { quotas } from './0008-quotas.js'
+import { catalogue, launchIndex } from './0009-catalogue.js'
 
 export type Migration =
   | { readonly name: string; readonly table: TableShape }
@@ -31,4 +32,6 @@ export const MIGRATIONS: readonly Migration[] = [
   ...tables('0006', jobs),
   ...tables('0007', ledger),
   ...tables('0008', quotas),
+  ...tables('0009', catalogue),
+  { name: '0009-launch_index', sql: launchIndex },
 ]

@@ -2,7 +2,7 @@
 import type { Disk, Layer } from '../../src/domain/disk.js'
 import type { Image, ImageMember } from '../../src/domain/image.js'
 import type { Snapshot } from '../../src/domain/snapshot.js'
-import type { Attachment, Volume, VolumeType } from '../../src/domain/volume.js'
+import type { Attachment, DefaultVolumeType, Volume, VolumeTransfer, VolumeType, VolumeTypeAccess } from '../../src/domain/volume.js'
 import { defineTable, OWN_PROJECT } from './table.js'
 
 export const disks = defineTable<Disk>({
@@ -94,6 +94,37 @@ export const attachments = defineTable<Attachment>({
 export const volumeTypes = defineTable<VolumeType>({
   name: 'volume_types',
   fields: { id: 'text', seq: 'int', name: 'text', description: 'text?', isPublic: 'bool', extraSpecs: 'json', createdAt: 'int' },
+})
+
+export const volumeTypeAccess = defineTable<VolumeTypeAccess>({
+  name: 'volume_type_access',
+  tenant: OWN_PROJECT,
+  fields: { id: 'text', seq: 'int', volumeTypeId: 'text', projectId: 'text', createdAt: 'int' },
+})
+
+export const defaultVolumeTypes = defineTable<DefaultVolumeType>({
+  name: 'default_volume_types',
+  tenant: '`id` = ?',
+  fields: { id: 'text', volumeTypeId: 'text', createdAt: 'int' },
+})
+
+export const volumeTransfers = defineTable<VolumeTransfer>({
+  name: 'volume_transfers',
+  tenant: OWN_PROJECT,
+  listedBy: ['project_id,seq'],
+  fields: {
+    id: 'text',
+    seq: 'int',
+    projectId: 'text',
+    destinationProjectId: 'text?',
+    volumeId: 'text',
+    name: 'text?',
+    salt: 'text',
+    keyHash: 'text',
+    noSnapshots: 'bool',
+    accepted: 'bool',
+    createdAt: 'int',
+  },
 })
 
 export const snapshots = defineTable<Snapshot>({

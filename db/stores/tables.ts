@@ -3,7 +3,7 @@ import type { Host, Pool, Worker } from '../../src/domain/host.js'
 import type { Project, Role, RoleAssignment, Token, User } from '../../src/domain/identity.js'
 import type { Job } from '../../src/domain/job.js'
 import type { Artefact, Event, IdempotencyKey, InstanceAction, Message } from '../../src/domain/ledger.js'
-import type { Flavor, Server } from '../../src/domain/server.js'
+import type { Flavor, Keypair, Server } from '../../src/domain/server.js'
 import { defineTable, OWN_PROJECT } from './table.js'
 
 export * from './tables-storage.js'
@@ -73,6 +73,7 @@ export const servers = defineTable<Server>({
     tags: 'json',
     availabilityZone: 'text',
     reservationId: 'text',
+    launchIndex: 'int',
     accessIpV4: 'text',
     accessIpV6: 'text',
     userData: 'text?',
@@ -84,6 +85,20 @@ export const servers = defineTable<Server>({
     launchedAt: 'int?',
     terminatedAt: 'int?',
     deletedAt: 'int?',
+  },
+})
+
+export const keypairs = defineTable<Keypair>({
+  name: 'keypairs',
+  fields: {
+    id: 'text',
+    seq: 'int',
+    userId: 'text',
+    name: 'text',
+    type: 'text',
+    publicKey: 'text',
+    fingerprint: 'text',
+    createdAt: 'int',
   },
 })
 

@@ -16,6 +16,18 @@ export interface Flavor {
   seq: number
 }
 
+/** Belongs to a user, not to a project. The private half is told once and never kept. */
+export interface Keypair {
+  id: string
+  seq: number
+  userId: string
+  name: string
+  type: 'ssh' | 'x509'
+  publicKey: string
+  fingerprint: string
+  createdAt: Micros
+}
+
 export type VmState = 'building' | 'active' | 'paused' | 'suspended' | 'stopped' | 'error' | 'deleted'
 export type ServerTask =
   | 'scheduling'
@@ -67,6 +79,8 @@ export interface Server {
   tags: readonly string[]
   availabilityZone: string
   reservationId: string
+  /** Which one it is of those made by one request, from 0. */
+  launchIndex: number
   accessIpV4: string
   accessIpV6: string
   userData: string | null

@@ -70,6 +70,39 @@ export interface Attachment {
   createdAt: Micros
 }
 
+/** Which projects may use a private type. */
+export interface VolumeTypeAccess {
+  id: string
+  seq: number
+  volumeTypeId: string
+  projectId: string
+  createdAt: Micros
+}
+
+/** The type of a project's volumes that name none; the id is the project's. */
+export interface DefaultVolumeType {
+  id: string
+  volumeTypeId: string
+  createdAt: Micros
+}
+
+/** A volume offered to whoever knows the key. */
+export interface VolumeTransfer {
+  id: string
+  seq: number
+  /** Who offers it. */
+  projectId: string
+  destinationProjectId: string | null
+  volumeId: string
+  name: string | null
+  salt: string
+  keyHash: string
+  /** Its snapshots stay behind. */
+  noSnapshots: boolean
+  accepted: boolean
+  createdAt: Micros
+}
+
 export interface VolumeType {
   id: string
   seq: number

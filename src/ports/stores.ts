@@ -13,10 +13,10 @@ import type { Image, ImageMember, ImageStatus } from '../domain/image.js'
 import type { Job, Lease, StepRow } from '../domain/job.js'
 import type { Artefact, Event, IdempotencyKey, InstanceAction, Message } from '../domain/ledger.js'
 import type { Descriptor, Lock } from '../domain/operation.js'
-import type { Flavor, Server } from '../domain/server.js'
+import type { Flavor, Keypair, Server } from '../domain/server.js'
 import type { Snapshot, SnapshotStatus } from '../domain/snapshot.js'
 import type { Micros } from '../domain/time.js'
-import type { Attachment, Volume, VolumeStatus, VolumeType } from '../domain/volume.js'
+import type { Attachment, DefaultVolumeType, Volume, VolumeStatus, VolumeTransfer, VolumeType, VolumeTypeAccess } from '../domain/volume.js'
 
 export const ANY = 'any' as const
 export type Scope = typeof ANY | { readonly projectId: string }
@@ -215,6 +215,10 @@ export interface Stores {
   readonly volumes: Guarded<Volume, VolumeStatus>
   readonly attachments: Guarded<Attachment, Attachment['status']>
   readonly volumeTypes: Records<VolumeType>
+  readonly volumeTypeAccess: Records<VolumeTypeAccess>
+  readonly defaultVolumeTypes: Records<DefaultVolumeType>
+  readonly volumeTransfers: Records<VolumeTransfer>
+  readonly keypairs: Records<Keypair>
   readonly snapshots: Guarded<Snapshot, SnapshotStatus>
   readonly images: ImageStore
   readonly imageMembers: Records<ImageMember>

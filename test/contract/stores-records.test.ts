@@ -38,6 +38,13 @@ describeOnEachDatabase('stores', (database) => {
         ...{ bootIndex: 0, deleteOnTermination: true, tag: null, attachedAt: AT, createdAt: AT },
       },
       volumeTypes: { id, name: 'type', description: null, isPublic: true, extraSpecs: {}, createdAt: AT },
+      volumeTypeAccess: { id, volumeTypeId: 't', projectId: 'p', createdAt: AT },
+      defaultVolumeTypes: { id, volumeTypeId: 't', createdAt: AT },
+      volumeTransfers: {
+        ...{ id, projectId: 'p', destinationProjectId: null, volumeId: 'v', name: null, salt: 's', keyHash: 'k' },
+        ...{ noSnapshots: false, accepted: true, createdAt: AT },
+      },
+      keypairs: { id, userId: 'u', name: 'k', type: 'ssh', publicKey: 'ssh-rsa A', fingerprint: 'aa:bb', createdAt: AT },
       snapshots: snapshotRow({ id }),
       images: imageRow({ id, properties: { 'a"b': 'c' }, tags: ['t'] }),
       imageMembers: { id, imageId: 'i', memberId: 'm', status: 'pending', createdAt: AT, updatedAt: AT },

@@ -62,6 +62,7 @@ export const serverRow = (
   tags: [],
   availabilityZone: 'nova',
   reservationId: 'r-1',
+  launchIndex: 0,
   accessIpV4: '',
   accessIpV6: '',
   userData: null,

@@ -88,6 +88,7 @@ export const serverRow = (patch: Partial<New<Server>> = {}): New<Server> => ({
   tags: ['one', 'two'],
   availabilityZone: 'nova',
   reservationId: 'r-1',
+  launchIndex: 0,
   accessIpV4: '',
   accessIpV6: '::1',
   userData: null,

@@ -174,6 +174,7 @@ export async function serverWith(
     tags: [],
     availabilityZone: 'nova',
     reservationId: 'r-12345678',
+    launchIndex: 0,
     accessIpV4: '',
     accessIpV6: '',
     userData: null,

@@ -43,6 +43,11 @@ export const createFlavor: Handler<'createFlavor'> = async ({ body, here, caller
   return services.compute.flavors.create(caller, wanted, (flavor) => reply(200, { flavor: flavorView(flavor, version, here) }))
 }
 
+export const updateFlavor: Handler<'updateFlavor'> = async ({ path, body, here, caller, version, services, reply }) =>
+  services.compute.flavors.describe(caller, path.flavor_id, body.flavor.description ?? null, (flavor) =>
+    reply(200, { flavor: flavorView(flavor, version, here) }),
+  )
+
 export const deleteFlavor: Handler<'deleteFlavor'> = async ({ path, caller, services, reply }) => {
   await services.compute.flavors.remove(caller, path.flavor_id)
   return reply(202)

@@ -50,7 +50,7 @@ export const listInstanceActions: Handler<'listInstanceActions'> = async ({ path
 
 export const showInstanceAction: Handler<'showInstanceAction'> = async ({ path, caller, version, services, reply }) => {
   const action = await services.compute.instanceActions.show(caller, path.server_id, path.request_id, { deletedToo: version.atLeast(21) })
-  const { events, ...summary } = instanceActionDetail(action, version)
+  const { events, ...summary } = instanceActionDetail(action, version, caller.isAdmin)
   // Before 2.51 events are for admins.
   return reply(200, { instanceAction: caller.isAdmin || version.atLeast(51) ? { ...summary, events } : summary })
 }

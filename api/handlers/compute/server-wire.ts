@@ -69,12 +69,15 @@ function devicesOf(wire: Wire, imageId: string | null): BlockDevice[] {
 }
 
 function deviceOf(mapping: Mapping): BlockDevice {
-  const sourceType = mapping.source_type ?? (mapping.uuid == null ? 'blank' : 'volume')
+  const older = mapping.volume_id ?? mapping.snapshot_id ?? mapping.image_id
+  const kind =
+    mapping.volume_id != null ? 'volume' : mapping.snapshot_id != null ? 'snapshot' : mapping.image_id != null ? 'image' : 'blank'
+  const sourceType = mapping.source_type ?? (mapping.uuid == null ? kind : 'volume')
   const bootIndex = mapping.boot_index == null ? null : Number(mapping.boot_index)
   return {
     sourceType,
     destinationType: mapping.destination_type ?? (sourceType === 'image' || sourceType === 'blank' ? 'local' : 'volume'),
-    uuid: mapping.uuid ?? null,
+    uuid: mapping.uuid ?? older ?? null,
     bootIndex: bootIndex !== null && bootIndex < 0 ? null : bootIndex,
     sizeGib: sizeOf(mapping.volume_size),
     deleteOnTermination: flagOf(mapping.delete_on_termination ?? false),

@@ -38,8 +38,8 @@ export const createVolumeType: Handler<'createVolumeType'> = async ({ body, call
   return services.volumeType.createVolumeType(caller, request, (created) => reply(200, { volume_type: volumeTypeView(created) }))
 }
 
-export const showDefaultVolumeType: Handler<'showDefaultVolumeType'> = async ({ services, reply }) =>
-  reply(200, { volume_type: volumeTypeView(await services.volumeType.showDefaultVolumeType()) })
+export const showDefaultVolumeType: Handler<'showDefaultVolumeType'> = async ({ caller, services, reply }) =>
+  reply(200, { volume_type: volumeTypeView(await services.volumeType.showDefaultVolumeType(caller)) })
 
 export const showVolumeType: Handler<'showVolumeType'> = async ({ path, caller, services, reply }) =>
   reply(200, { volume_type: volumeTypeView(await services.volumeType.showVolumeType(caller, path.volume_type_id)) })

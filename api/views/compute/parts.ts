@@ -39,7 +39,7 @@ export const instanceActionView = (action: InstanceAction, version: Version) => 
 })
 
 /** One event: the run of the action itself. */
-export const instanceActionDetail = (action: InstanceAction, version: Version) => ({
+export const instanceActionDetail = (action: InstanceAction, version: Version, isAdmin: boolean) => ({
   ...instanceActionView(action, version),
   events: [
     {
@@ -47,6 +47,7 @@ export const instanceActionDetail = (action: InstanceAction, version: Version) =
       start_time: naive(action.startedAt),
       finish_time: action.finishedAt === null ? null : naive(action.finishedAt),
       result: action.finishedAt === null ? null : action.message === null ? 'Success' : 'Error',
+      ...(isAdmin ? { traceback: null } : {}),
     },
   ],
 })

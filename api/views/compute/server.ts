@@ -81,6 +81,7 @@ const forAdmins = (server: Server, version: Version) => ({
   ...(version.atLeast(3)
     ? {
         'OS-EXT-SRV-ATTR:reservation_id': server.reservationId,
+        'OS-EXT-SRV-ATTR:launch_index': server.launchIndex,
         'OS-EXT-SRV-ATTR:hostname': hostnameOf(server.name),
         'OS-EXT-SRV-ATTR:kernel_id': server.kernelLayerId === null ? '' : (server.imageProperties['kernel_id'] ?? ''),
         'OS-EXT-SRV-ATTR:ramdisk_id': server.ramdiskLayerId === null ? '' : (server.imageProperties['ramdisk_id'] ?? ''),

@@ -69,6 +69,16 @@ export function createFlavorService({ db }: { db: Database }) {
       })
     },
 
+    async describe<R>(caller: Caller, id: string, description: string | null, reply: (flavor: Flavor) => R): Promise<R> {
+      requireAdmin(caller, 'os-flavor-manage:update')
+      return db.transaction(async (stores) => {
+        const flavor = await stores.flavors.find(ANY, id)
+        if (flavor === undefined) throw flavorNotFound(id)
+        await stores.flavors.update(id, { description })
+        return reply({ ...flavor, description })
+      })
+    },
+
     /** Servers keep the flavor they were made with. */
     async remove(caller: Caller, id: string): Promise<void> {
       requireAdmin(caller, 'os-flavor-manage:delete')

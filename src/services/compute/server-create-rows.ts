@@ -16,7 +16,7 @@ import { ANY, type Stores } from '../../ports/stores.js'
 import { plannedLayer } from '../planned-layers.js'
 import { takeVolumeQuota } from '../quota.js'
 import { GIB } from '../volume/access.js'
-import { requireDefaultType } from '../volume/types.js'
+import { requireDefaultType } from '../volume/type-lookup.js'
 import { deviceAt } from './attachment-devices.js'
 import { type DevicePlan, isExisting, type NewVolume, requireAvailable } from './server-create-devices.js'
 import { enqueueOptions, recordAction } from './servers-common.js'
@@ -116,7 +116,7 @@ async function reserve(stores: Stores, server: Draft, volume: Volume, site: Site
 
 async function insertVolume(stores: Stores, caller: Caller, server: Draft, wanted: NewVolume, site: Site): Promise<Plugged> {
   const { source, sizeGib, imageMetadata } = wanted
-  const type = source.type ?? (await requireDefaultType(stores))
+  const type = source.type ?? (await requireDefaultType(stores, server.projectId))
   const volumeId = randomUUID()
   await takeVolumeQuota(stores, server.projectId, volumeId, type.name, sizeGib).catch((error: unknown) => {
     if (!(error instanceof DomainError) || error.kind !== 'overQuota') throw error

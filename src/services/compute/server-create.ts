@@ -62,7 +62,7 @@ export function createServerCreateService(deps: ComputeDeps & { settings: Create
         const servers: Server[] = []
         for (let index = 0; index < wanted.maxCount; index++) {
           const name = wanted.maxCount === 1 ? wanted.name : `${wanted.name}-${index + 1}`
-          const server = newServer(caller, { ...wanted, name }, flavor, boot, common)
+          const server = newServer(caller, { ...wanted, name }, flavor, boot, { ...common, index })
           if (!(await takeInstance(stores, server, index < wanted.minCount))) break
           await insertServer(stores, caller, server, image, plan, site)
           servers.push({ ...server, seq: 0 })
@@ -158,6 +158,7 @@ async function takeInstance(stores: Stores, server: Omit<Server, 'seq'>, needed:
 interface Common {
   readonly settings: CreateServerSettings
   readonly reservationId: string
+  readonly index: number
   readonly now: Micros
 }
 
@@ -184,6 +185,7 @@ function newServer(caller: Caller, wanted: NewServer, flavor: Flavor, boot: Boot
     tags: wanted.tags,
     availabilityZone: site.settings.availabilityZone,
     reservationId: site.reservationId,
+    launchIndex: site.index,
     accessIpV4: wanted.accessIpV4,
     accessIpV6: wanted.accessIpV6,
     userData: wanted.userData,

@@ -19,6 +19,11 @@ export interface ServerList {
   readonly reservationId?: string
   readonly hostId?: string
   readonly tags?: readonly string[]
+  readonly tagsAny?: readonly string[]
+  readonly notTags?: readonly string[]
+  readonly notTagsAny?: readonly string[]
+  /** By an address: no server has one. */
+  readonly byAddress?: boolean
   readonly changesSince?: Micros
   readonly marker?: string
   readonly limit: number
@@ -60,7 +65,7 @@ export async function listServers({ db }: Pick<ComputeDeps, 'db'>, caller: Calle
   if (list.marker !== undefined && (await db.read.servers.find(scope, list.marker)) === undefined)
     throw new DomainError('invalid', `marker [${list.marker}] not found`)
   const where = conditions(caller, list)
-  if (where === undefined || list.limit === 0) return []
+  if (where === undefined || list.limit === 0 || list.byAddress === true) return []
   const matches = afterwards(list)
   const sort = list.sort.map(({ key, dir }) => ({ key: SORT_KEYS[key], dir }))
   const found: Server[] = []
@@ -115,8 +120,11 @@ function afterwards(list: ServerList): ((server: Server) => boolean) | undefined
     tests.push((server) => matches(server.name))
   }
   if (list.flavorId !== undefined) tests.push((server) => server.flavor.id === list.flavorId)
-  const { tags, status } = list
+  const { tags, tagsAny, notTags, notTagsAny, status } = list
   if (tags !== undefined) tests.push((server) => tags.every((tag) => server.tags.includes(tag)))
+  if (tagsAny !== undefined) tests.push((server) => tagsAny.some((tag) => server.tags.includes(tag)))
+  if (notTags !== undefined) tests.push((server) => !notTags.every((tag) => server.tags.includes(tag)))
+  if (notTagsAny !== undefined) tests.push((server) => !notTagsAny.some((tag) => server.tags.includes(tag)))
   if (status !== undefined && status.length > 0) tests.push((server) => status.some((word) => word.toUpperCase() === statusOf(server)))
   return tests.length === 0 ? undefined : (server) => tests.every((test) => test(server))
 }

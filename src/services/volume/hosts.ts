@@ -3,7 +3,7 @@ import type { Caller } from '../../domain/caller.js'
 import type { Host, Pool } from '../../domain/host.js'
 import { ANY } from '../../ports/stores.js'
 import { allowAdmin, locationOf, type VolumeDeps } from './access.js'
-import { findTypeByNameOrId } from './types.js'
+import { findTypeByNameOrId } from './type-lookup.js'
 
 export interface VolumePoolFilter {
   readonly name?: string | undefined

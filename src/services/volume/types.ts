@@ -6,6 +6,8 @@ import type { Metadata } from '../../domain/metadata.js'
 import type { VolumeType } from '../../domain/volume.js'
 import { ANY, Duplicate, type Query, type Stores } from '../../ports/stores.js'
 import { allowAdmin, DEFAULT_TYPE, type VolumeDeps } from './access.js'
+import { createVolumeTypeGrants } from './type-grants.js'
+import { findType, findTypeByName, publicOr, requireDefaultType, sharedWith } from './type-lookup.js'
 
 export interface NewVolumeType {
   readonly name: string
@@ -22,6 +24,8 @@ export const createVolumeTypeService = (deps: Pick<VolumeDeps, 'db' | 'clock'>) 
       return work(stores, await findType(stores, caller, id))
     })
   return {
+    ...createVolumeTypeGrants(deps),
+
     /** `isPublic` undefined: what the caller may see. */
     listVolumeTypes: async (
       caller: Caller,
@@ -30,12 +34,14 @@ export const createVolumeTypeService = (deps: Pick<VolumeDeps, 'db' | 'clock'>) 
       if (query.after !== undefined) await findType(db.read, caller, query.after)
       if (query.limit === 0) return []
       const seen = caller.isAdmin ? isPublic : true
+      const shared = seen === true ? await sharedWith(db.read, caller.projectId) : []
+      if (shared.length > 0) return pageOf(await publicOr(db.read, shared, query), query)
       const where = seen === undefined ? query.where : { ...query.where, isPublic: { is: seen } }
       return db.read.volumeTypes.list(ANY, { ...query, ...(where === undefined ? {} : { where }) })
     },
 
     showVolumeType: (caller: Caller, id: string): Promise<VolumeType> => findType(db.read, caller, id),
-    showDefaultVolumeType: (): Promise<VolumeType> => requireDefaultType(db.read),
+    showDefaultVolumeType: (caller: Caller): Promise<VolumeType> => requireDefaultType(db.read, caller.projectId),
 
     createVolumeType: <R>(caller: Caller, request: NewVolumeType, reply: (type: VolumeType) => R): Promise<R> =>
       db.transaction(async (stores) => {
@@ -75,6 +81,10 @@ export const createVolumeTypeService = (deps: Pick<VolumeDeps, 'db' | 'clock'>) 
           throw new DomainError('invalid', `The volume type ${id} is a default volume type and cannot be deleted.`)
         if ((await stores.volumes.count(ANY, { volumeTypeId: { is: id } })) > 0)
           throw new DomainError('invalid', 'Target volume type is still in use.')
+        if ((await stores.defaultVolumeTypes.count(ANY, { volumeTypeId: { is: id } })) > 0)
+          throw new DomainError('invalid', `The volume type ${id} is the default of a project and cannot be deleted.`)
+        for (const access of await stores.volumeTypeAccess.list(ANY, { where: { volumeTypeId: { is: id } } }))
+          await stores.volumeTypeAccess.remove(access.id)
         await stores.volumeTypes.remove(id)
       }),
 
@@ -104,32 +114,14 @@ export const createVolumeTypeService = (deps: Pick<VolumeDeps, 'db' | 'clock'>) 
 
 export type VolumeTypeService = ReturnType<typeof createVolumeTypeService>
 
-/** A private type exists only for admins. */
-async function findType(stores: Stores, caller: Caller, id: string): Promise<VolumeType> {
-  const type = await stores.volumeTypes.find(ANY, id)
-  if (type === undefined || (!type.isPublic && !caller.isAdmin)) throw new DomainError('notFound', `Volume type ${id} could not be found.`)
-  return type
+/** The page of a list that was read whole: there are never many types. */
+function pageOf(types: readonly VolumeType[], { after, offset = 0, limit }: Query<VolumeType>): VolumeType[] {
+  const from = (after === undefined ? 0 : types.findIndex(({ id }) => id === after) + 1) + offset
+  return types.slice(from, limit === undefined ? undefined : from + limit)
 }
-
-export async function findTypeByNameOrId(stores: Stores, caller: Caller, wanted: string): Promise<VolumeType> {
-  const byId = await stores.volumeTypes.find(ANY, wanted)
-  const type = byId ?? (await findByName(stores, wanted))
-  if (type === undefined || (!type.isPublic && !caller.isAdmin))
-    throw new DomainError('notFound', `Volume type with name ${wanted} could not be found.`)
-  return type
-}
-
-export async function requireDefaultType(stores: Stores): Promise<VolumeType> {
-  const type = await findByName(stores, DEFAULT_TYPE)
-  if (type === undefined) throw new DomainError('notFound', 'Default volume type can not be found.')
-  return type
-}
-
-const findByName = async (stores: Stores, name: string): Promise<VolumeType | undefined> =>
-  (await stores.volumeTypes.list(ANY, { where: { name: { is: name } }, limit: 1 }))[0]
 
 async function refuseTaken(stores: Stores, name: string): Promise<void> {
-  if ((await findByName(stores, name)) !== undefined) throw taken(name)
+  if ((await findTypeByName(stores, name)) !== undefined) throw taken(name)
 }
 
 /** Another request may take the name between our look and our write; the database has the last word. */

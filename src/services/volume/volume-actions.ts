@@ -19,7 +19,7 @@ import {
   originOf,
   type VolumeDeps,
 } from './access.js'
-import { findTypeByNameOrId } from './types.js'
+import { findTypeByNameOrId } from './type-lookup.js'
 
 export const createVolumeActions = (deps: VolumeDeps) => ({
   /** `alsoInUse` from 3.42: a volume may grow while its guest runs. */

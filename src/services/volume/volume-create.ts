@@ -17,7 +17,7 @@ import { ANY, type Stores } from '../../ports/stores.js'
 import { planLayer } from '../planned-layers.js'
 import { checkVolumeSize, takeVolumeQuota } from '../quota.js'
 import { allowMember, describeVolume, GIB, invalidInput, originOf, recordEvent, type VolumeDeps, type VolumeRecord } from './access.js'
-import { findTypeByNameOrId, requireDefaultType } from './types.js'
+import { findTypeByNameOrId, requireDefaultType } from './type-lookup.js'
 import { type NewVolume, resolveSource, type VolumeSource } from './volume-source.js'
 
 export const createVolumeCreation = (deps: VolumeDeps) => ({
@@ -28,7 +28,7 @@ export const createVolumeCreation = (deps: VolumeDeps) => ({
       const { unsupported } = request
       if (unsupported !== null) throw new DomainError('notFound', `${unsupported.what} ${unsupported.id} could not be found.`)
       const source = await resolveSource(stores, caller, request)
-      const type = asked ?? source.type ?? (await requireDefaultType(stores))
+      const type = asked ?? source.type ?? (await requireDefaultType(stores, caller.projectId))
       const sizeGib = sizeFor(request, source)
       if (request.availabilityZone !== null && request.availabilityZone !== deps.settings.availabilityZone)
         throw new DomainError('invalid', `Availability zone '${request.availabilityZone}' is invalid.`)

@@ -43,6 +43,19 @@ describe('flavors', () => {
     expect((await rig.call('member', 'GET', '/flavors?minRam=x')).body.badRequest.message).toBe('Invalid minRam filter [x]')
   })
 
+  it('can be described anew by admins from 2.55', async () => {
+    covers('updateFlavor', 'success', 'invalid')
+    const put = (who: 'admin' | 'member', flavor: object, id = '2', version = '2.55') =>
+      rig.call(who, 'PUT', `/flavors/${id}`, { body: { flavor }, version })
+    expect((await put('admin', { description: 'twenty' })).body.flavor).toMatchObject({ id: '2', description: 'twenty' })
+    expect((await put('admin', { description: null })).body.flavor.description).toBeNull()
+    expect((await put('admin', { description: 'x' }, 'nope')).body.itemNotFound.message).toBe('Flavor nope could not be found.')
+    expect((await put('admin', {})).body.badRequest.message).toContain("'description' is a required property")
+    expect((await put('admin', { description: 'x', ram: 1 })).status).toBe(400)
+    expect((await put('member', { description: 'x' })).body.forbidden.message).toContain('os_compute_api:os-flavor-manage:update')
+    expect((await put('admin', { description: 'x' }, '2', '2.54')).status).toBe(404)
+  })
+
   it('are made and removed by admins, hidden ones seen by nobody else', async () => {
     covers('createFlavor', 'success', 'invalid', 'wrong state')
     covers('deleteFlavor', 'success', 'foreign')

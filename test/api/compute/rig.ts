@@ -188,7 +188,7 @@ export async function aServer(
     options.body?.['block_device_mapping_v2'] === undefined
       ? (await anImage(rig, { projectId: rig.projectId(who), ...options.image })).id
       : ''
-  const body = { server: { name: 'one', imageRef, flavorRef: '1', ...options.body } }
+  const body = { server: { name: 'one', imageRef, flavorRef: '1', networks: 'none', ...options.body } }
   const created = await rig.call(who, 'POST', '/servers', { body, version: '2.60' })
   if (created.status !== 202) throw new Error(`no server: ${created.text}`)
   await settle(rig.db, created.body.server.id, options)
