@@ -8,7 +8,8 @@ const rig = useRig()
 
 const create = (server: Record<string, unknown>, version?: string, who: 'member' | 'reader' | 'foreign' = 'member') =>
   rig.call(who, 'POST', '/servers', {
-    body: { server: { name: 'new', flavorRef: '1', ...server } },
+    // From 2.37 networks are named.
+    body: { server: { name: 'new', flavorRef: '1', ...(Number(version?.slice(2) ?? 0) >= 37 ? { networks: 'none' } : {}), ...server } },
     ...(version === undefined ? {} : { version }),
   })
 const sentence = async (server: Record<string, unknown>, version?: string) => {
