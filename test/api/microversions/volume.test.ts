@@ -49,16 +49,16 @@ const listed = async (answer: Promise<Answer>, key = 'volumes'): Promise<number>
   return status === 200 ? body[key].length : status
 }
 const act = (id: string, action: object) => [`/volumes/${id}/action`, action] as const
-const upload = (extra: object) => ({ 'os-volume_upload_image': { image_name: 'x', disk_format: 'vmdk', ...extra } })
+const upload = (extra: object) => ({ 'os-volume_upload_image': { image_name: 'x', disk_format: 'qcow2', ...extra } })
 
 type Row = readonly [minor: number, what: string, probe: (ask: Ask) => Promise<unknown>, before: unknown, from: unknown]
 const TABLE: readonly Row[] = [
-  // Refused for its format either way, but below 3.1 first for the unknown word.
+  // Refused for being in use either way, but below 3.1 first for the unknown word.
   [
     1,
     'visibility of an upload',
     async (ask) =>
-      (await ask('post', ...act(volume, upload({ visibility: 'private' })))).body.badRequest.message.includes('Additional properties'),
+      (await ask('post', ...act(attached, upload({ visibility: 'private' })))).body.badRequest.message.includes('Additional properties'),
     true,
     false,
   ],
