@@ -15,6 +15,7 @@ export const plugLayers = (switches: readonly Switch[]): UndoableBrick => ({
   kind: 'undoable',
   name: 'plug-layers',
   resumes: true,
+  joins: true,
   async probe(_, tools) {
     const open = await Promise.all(
       switches.map(async ({ diskId, layerId }) => {

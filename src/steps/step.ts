@@ -24,6 +24,11 @@ interface Base<I, T> {
   record?(input: I, stores: Stores, facts: Facts): Promise<void>
   /** A partial effect is continued by `apply`; without this it is undone first. */
   readonly resumes?: true
+  /**
+   * Begun with the step before it, both `started` in one commit, and that one's `done` is written with this one's. Only of an
+   * undoable step after an undoable one, which reads no rows the one before records. A crash finds both started, and looks.
+   */
+  readonly joins?: true
 }
 
 export interface Undoable<I, T> extends Base<I, T> {

@@ -4,7 +4,7 @@ import { secondsToMicros } from '../domain/time.js'
 import type { Claim, JournalEntry, Stores } from '../ports/stores.js'
 import type { Operation, Plan } from '../steps/step.js'
 import type { Tools, WorkerPorts } from '../steps/tools.js'
-import type { JobJournal } from './journal.js'
+import type { JobJournal, Rows } from './journal.js'
 
 export type RunResult = 'done' | 'failed' | 'cancelled' | 'needs_attention' | 'requeued' | 'lost'
 
@@ -16,8 +16,10 @@ const LEAST_ATTEMPTS = 10
 const WAITING = secondsToMicros(120)
 
 export interface Endings {
+  /** Within a transaction that is open already. */
+  settleIn(stores: Stores): Promise<RunResult>
   /** With what the last step leaves in the journal and in the tables. */
-  settle(entries?: readonly JournalEntry[], rows?: (stores: Stores) => Promise<void> | undefined): Promise<RunResult>
+  settle(entries?: readonly JournalEntry[], rows?: Rows): Promise<RunResult>
   abandon(error: JobError | null, cancelled: boolean): Promise<RunResult>
   askForPerson(error: JobError): Promise<RunResult>
   /**
@@ -57,21 +59,22 @@ export function createEndings(parts: {
     return state
   }
 
+  async function settleIn(stores: Stores, entries: readonly JournalEntry[] = [], rows?: Rows): Promise<RunResult> {
+    await rows?.(stores)
+    if (entries.length > 0) await stores.jobs.journal(lease, entries)
+    let failed: string | undefined
+    const fail = (sentence: string): void => {
+      failed = sentence
+    }
+    await plan.settle(job.input, stores, journal.view(clock.now(), { fail, entries }))
+    const error = failed === undefined ? null : { message: failed, detail: failed }
+    await stores.jobs.settle(lease, error === null ? 'done' : 'failed', error)
+    return error === null ? 'done' : 'failed'
+  }
+
   return {
-    async settle(entries = [], rows) {
-      return await db.transaction(async (stores) => {
-        await rows?.(stores)
-        if (entries.length > 0) await stores.jobs.journal(lease, entries)
-        let failed: string | undefined
-        const fail = (sentence: string): void => {
-          failed = sentence
-        }
-        await plan.settle(job.input, stores, journal.view(clock.now(), { fail, entries }))
-        const error = failed === undefined ? null : { message: failed, detail: failed }
-        await stores.jobs.settle(lease, error === null ? 'done' : 'failed', error)
-        return error === null ? 'done' : 'failed'
-      })
-    },
+    settleIn,
+    settle: async (entries, rows) => await db.transaction(async (stores) => await settleIn(stores, entries, rows)),
     async abandon(error, cancelled) {
       const failure = { sentence: error?.message ?? 'The operation failed.', cancelled }
       const rows = async (stores: Stores): Promise<void> => await plan.abandon(job.input, stores, journal.view(clock.now()), failure)

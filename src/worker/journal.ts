@@ -4,7 +4,10 @@
  */
 import type { StepRow } from '../domain/job.js'
 import type { Claim, Database, JournalEntry, Stores } from '../ports/stores.js'
-import type { Facts, Journal } from '../steps/step.js'
+import type { Facts, Journal, Plan, Step } from '../steps/step.js'
+import type { Tools } from '../steps/tools.js'
+
+export type Rows = (stores: Stores) => Promise<void> | undefined
 
 export interface JobJournal {
   state(name: string): StepRow['state'] | undefined
@@ -13,9 +16,11 @@ export interface JobJournal {
   /** Did this run get a step behind it? */
   advanced(): boolean
   entry(name: string, state: StepRow['state'], kind?: StepRow['kind']): JournalEntry
-  write(entries: readonly JournalEntry[], rows?: (stores: Stores) => Promise<void> | undefined): Promise<void>
+  write(entries: readonly JournalEntry[], rows?: Rows): Promise<void>
   /** Marks entries just written as fresh; applying spends it. */
   fresh(names: readonly string[]): void
+  /** Written with whatever is written next. Lost in a crash, the step is found `started` and looked at. */
+  owe(entry: JournalEntry, rows: Rows): void
   spend(name: string): void
   learn(name: string, facts: Facts): void
   /** Facts of this run so far, not yet written. */
@@ -24,9 +29,26 @@ export interface JobJournal {
   view(now: number, more?: { fail?: (sentence: string) => void; entries?: readonly JournalEntry[] }): Journal
 }
 
-export function createJobJournal(db: Database, claim: Claim): JobJournal {
+/** What is written before a step: its entry, those of steps that join it, and that of the guard around a pivot. */
+export function startedWith(
+  plan: Plan<object, Tools>,
+  step: Step<object, Tools>,
+  ordinalOf: (name: string, index: number) => number,
+): JournalEntry[] {
+  const at = plan.prepare.findIndex((one) => one.name === step.name)
+  const joined: Step<object, Tools>[] = []
+  for (let next = at + 1; at >= 0 && plan.prepare[next]?.joins === true; next++) joined.push(plan.prepare[next] as Step<object, Tools>)
+  const guard = step.kind === 'pivot' ? plan.guard : undefined
+  const names = [...[step, ...joined].map(({ name }) => ({ name, kind: 'step' as const }))]
+  return [...names, ...(guard ? [{ name: guard.name, kind: 'guard' as const }] : [])].map(({ name, kind }, index) => ({
+    ...{ name, kind, state: 'started' as const, ordinal: ordinalOf(name, index) },
+  }))
+}
+
+export function createJobJournal(db: Database, claim: Claim & { readonly begun?: readonly string[] }): JobJournal {
   const rows = new Map<string, Pick<StepRow, 'state' | 'ordinal' | 'facts'>>()
-  const unapplied = new Set<string>()
+  const unapplied = new Set<string>(claim.begun)
+  const owed: { entry: JournalEntry; rows: Rows }[] = []
   const learnt = new Map<string, Facts>()
   let advanced = false
   let next = 0
@@ -51,12 +73,16 @@ export function createJobJournal(db: Database, claim: Claim): JobJournal {
       learnt.delete(name)
       return facts
     },
+    owe: (entry, rows) => void owed.push({ entry, rows }),
     async write(entries, write) {
+      const all = [...owed.map(({ entry }) => entry), ...entries]
       await db.transaction(async (stores) => {
+        for (const { rows } of owed) await rows(stores)
         await write?.(stores)
-        await stores.jobs.journal(claim.lease, entries)
+        await stores.jobs.journal(claim.lease, all)
       })
-      for (const entry of entries) {
+      owed.length = 0
+      for (const entry of all) {
         const before = rows.get(entry.name)?.facts ?? {}
         keep(entry.name, { state: entry.state, ordinal: entry.ordinal, facts: entry.facts ?? before })
         if (entry.kind === 'step' && (entry.state === 'done' || entry.state === 'undone')) advanced = true

@@ -12,13 +12,14 @@ import { Yielded } from '../steps/step.js'
 import type { JobSignals, Tools, WorkerPorts } from '../steps/tools.js'
 import { createEndings, type RunResult } from './endings.js'
 import { Cancelled, isAway, passes, say, TryLater, unwritten } from './failures.js'
-import { createJobJournal } from './journal.js'
+import { createJobJournal, startedWith } from './journal.js'
 
 /** Named points between two effects where the crash harness may stop us. Does nothing in production. */
 export type Gap = (point: string) => Promise<void>
 
 export interface RunOptions {
-  readonly claim: Claim
+  /** `begun`: entries written in the transaction that claimed the job. */
+  readonly claim: Claim & { readonly begun?: readonly string[] }
   readonly operation: Operation<object, Tools>
   readonly ports: WorkerPorts
   readonly signals: JobSignals
@@ -82,7 +83,11 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
     }
     // Only once it is known that a pivot found started did not happen: beneath a switched disk nothing is undone.
     if (observed !== 'done' && step.kind !== 'forward' && !pastPivot() && signals.cancel.aborted) throw new Cancelled()
-    if (journal.state(step.name) !== 'started') await write(starting(step))
+    if (journal.state(step.name) !== 'started') {
+      const entries = starting(step)
+      await write(entries)
+      journal.fresh(entries.map((entry) => entry.name))
+    }
     for (let attempt = 1; observed !== 'done'; attempt++) {
       if (observed === 'partial' && step.resumes !== true) {
         if (step.kind !== 'undoable') throw new NeedsAttention(`Step ${step.name} is half done and cannot be undone.`)
@@ -110,9 +115,14 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
     // `done` of this and `started` of the next in one commit, or of the last one and the end of the job.
     const record = (stores: Stores): Promise<void> | undefined => step.record?.(input, stores, facts)
     if (next === undefined) return await settle([done], record)
+    if (next.joins === true && journal.isFresh(next.name) && next !== steps.at(-1)) {
+      journal.owe(done, record)
+      await gap(`${step.name}:after-done`)
+      return undefined
+    }
     const ahead = journal.state(next.name) === undefined && !signals.cancel.aborted ? starting(next) : []
     await write([done, ...ahead], record)
-    if (ahead.length > 0) journal.fresh([next.name])
+    journal.fresh(ahead.map((entry) => entry.name))
     await gap(`${step.name}:after-done`)
     return undefined
   }
@@ -186,10 +196,9 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
     return result
   }
 
-  /** A step's first entry, with that of the guard around a pivot. */
   function starting(step: AnyStep): JournalEntry[] {
-    const guard = step.kind === 'pivot' ? plan.guard : undefined
-    return [journal.entry(step.name, 'started'), ...(guard ? [journal.entry(guard.name, 'started', 'guard')] : [])]
+    const entries = startedWith(plan, step, () => 0).filter(({ name }) => name === step.name || journal.state(name) === undefined)
+    return entries.map(({ name, kind }) => journal.entry(name, 'started', kind))
   }
 
   async function write(entries: readonly JournalEntry[], rows?: Parameters<typeof journal.write>[1]): Promise<void> {

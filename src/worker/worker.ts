@@ -8,8 +8,9 @@ import type { Job } from '../domain/job.js'
 import { millisToMicros } from '../domain/time.js'
 import type { Registry } from '../operations/registry.js'
 import { operationKey } from '../operations/registry.js'
-import { ANY, type Claim } from '../ports/stores.js'
+import { ANY } from '../ports/stores.js'
 import type { WorkerPorts } from '../steps/tools.js'
+import { endIfStepless, operationOf, type Taken, takeJob } from './begin.js'
 import type { LocalDoorbell } from './doorbell.js'
 import type { RunResult } from './endings.js'
 import { endProcess, isAlive, startTimeOf } from './processes.js'
@@ -164,8 +165,13 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
   async function claimOne(): Promise<boolean> {
     const now = clock.now()
     const wanted = { hostId, workerId, now, leaseFor: millisToMicros(leaseMs), except: [...runs.keys()] }
-    const claim = await db.transaction((stores) => stores.jobs.claim(wanted))
-    if (claim === undefined) return false
+    const found = await take(wanted)
+    if (found === undefined) return false
+    const { claim } = found
+    if (found.ended !== undefined) {
+      ended(claim.job, found.ended)
+      return true
+    }
     const run: Run = {
       job: claim.job,
       stop: new AbortController(),
@@ -181,26 +187,43 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
     return true
   }
 
-  async function perform(claim: Claim & { expiredOwner: string | null }, run: Run): Promise<void> {
+  async function take(wanted: Parameters<typeof takeJob>[1]): Promise<{ claim: Taken; ended?: RunResult | undefined } | undefined> {
+    try {
+      return await db.transaction(async (stores) => {
+        const claim = await takeJob(stores, wanted, registry)
+        return claim && { claim, ended: await endIfStepless(stores, claim, registry, ports) }
+      })
+    } catch (error) {
+      // The run meets it again, and knows what to do about it.
+      log.warn({ error }, 'a job could not be begun with its claim')
+      const claim = await db.transaction((stores) => stores.jobs.claim(wanted))
+      return claim && { claim }
+    }
+  }
+
+  function ended(job: Job, result: RunResult): void {
+    log.info({ ...aboutJob(job), result }, 'job ended')
+    options.onEnd?.(job, result)
+  }
+
+  async function perform(claim: Taken, run: Run): Promise<void> {
     const { job, lease } = claim
-    const about = { jobId: job.id, requestId: job.requestId, operation: job.operation }
     try {
       if (claim.expiredOwner !== null && claim.expiredOwner !== workerId) await endOwner(claim.expiredOwner, run.stop.signal)
-      const operation = registry.get(operationKey(job.operation, job.version))
+      const operation = operationOf(registry, job)
       if (operation === undefined) throw new NeedsAttention(`This program does not know ${operationKey(job.operation, job.version)}.`)
       const progress = createProgress(clock, (now) => void db.transaction((s) => s.jobs.progress(lease, now)).catch(() => {}))
       const gap: Gap | undefined = options.gap === undefined ? undefined : (point) => options.gap?.(job, point) ?? Promise.resolve()
       const signals = { stop: run.stop.signal, cancel: run.cancel.signal, makeWay: run.makeWay.signal, report: progress }
       const result = await runJob({ claim, operation, ports, signals, ...(gap === undefined ? {} : { gap }) })
-      log.info({ ...about, result }, 'job ended')
-      options.onEnd?.(job, result)
+      ended(job, result)
     } catch (error) {
       if (error instanceof NeedsAttention) {
         const failure = { message: error.message, detail: String(error) }
         await db.transaction((s) => s.jobs.settle(lease, 'needs_attention', failure)).catch(() => {})
       }
       // Anything else leaves the lease to run out: the job is claimed again and looked at with its journal.
-      log.error({ ...about, error }, 'job stopped')
+      log.error({ ...aboutJob(job), error }, 'job stopped')
     }
   }
 
@@ -262,3 +285,5 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
 }
 
 const FLAGS_MS = 200
+
+const aboutJob = ({ id, requestId, operation }: Job) => ({ jobId: id, requestId, operation })

@@ -8,6 +8,7 @@ import { operationKey, type Registry, registry } from '../../src/operations/regi
 import { ANY, type Database } from '../../src/ports/stores.js'
 import type { Plan, Step } from '../../src/steps/step.js'
 import type { Tools } from '../../src/steps/tools.js'
+import { takeJob } from '../../src/worker/begin.js'
 import { createReconciler } from '../../src/worker/reconciler.js'
 import { runJob } from '../../src/worker/runner.js'
 import { guests, openMonitor } from './monitor.js'
@@ -90,7 +91,7 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
       if (round > 400) throw new Error('the engine does not come to rest')
       const now = world.clock.now()
       const claim = await life.ports.db.transaction((s) =>
-        s.jobs.claim({ hostId: world.hostId, workerId: `w${round}`, now, leaseFor: LEASE, except: [] }),
+        takeJob(s, { hostId: world.hostId, workerId: `w${round}`, now, leaseFor: LEASE, except: [] }, known),
       )
       if (fault.kind === 'disk-full' && spent.fault && ++spent.fullFor > FULL_RUNS) await world.makeRoom()
       if (claim === undefined) {
