@@ -1,7 +1,7 @@
 /** Looks at everything a quiet service left in its tables and on its disk, and says what is not as it must be. */
 
 import { execFile, execFileSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
@@ -168,3 +168,23 @@ const logged = ({ log }: Looked): string[] =>
     .split('\n')
     .filter((line) => /"level":(50|60)|"level":"(error|fatal)"|tests-only|unhandled/i.test(line))
     .map((line) => `logged: ${line}`)
+
+/** Who has which layer open, and for writing or not. */
+export function holders(stateDir: string): string[] {
+  return readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid))
+    .flatMap((pid) => {
+      try {
+        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0]
+        return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+          const path = readlinkSync(`/proc/${pid}/fd/${fd}`)
+          const flags = path.startsWith(join(stateDir, 'pools'))
+            ? /flags:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))
+            : null
+          return flags === null ? [] : [`${pid} ${line} has ${path} open, flags ${flags[1]}`]
+        })
+      } catch {
+        return []
+      }
+    })
+}

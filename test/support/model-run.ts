@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { type Content, type Dice, GIB, UNIT, type Write, writeFile, writeLive, written } from './model.js'
-import { inspect, openTables, type Tables } from './model-check.js'
+import { holders, inspect, openTables, type Tables } from './model-check.js'
 import { type Service, startService } from './service.js'
 import { until } from './until.js'
 
@@ -197,6 +197,25 @@ export async function createModelRun(chance: Dice, url: string): Promise<ModelRu
     }
   }
 
+  /** The reconciler may begin a merge at any moment: then the disk is taken for a while, and somewhere else afterwards. */
+  async function put(diskId: string, write: Write): Promise<boolean> {
+    for (let tries = 1; ; tries++) {
+      const find = () => tables.disks().find((disk) => disk.id === diskId)
+      const disk = find()
+      if (disk?.path === undefined) return false
+      story.push(`write ${disk.owner} ${JSON.stringify(write)} ${disk.server ?? ''}`)
+      try {
+        await (disk.server === undefined ? writeFile(disk.path, write) : writeLive(stateDir, disk.server, diskId, write))
+      } catch (error) {
+        if (tries === 5) throw new Error(`${(error as Error).message}\n${holders(stateDir).join('\n')}\n${story.join('\n')}`)
+        await quiet()
+        continue
+      }
+      const now = find()
+      if (now?.path === disk.path && now.server === disk.server) return true
+    }
+  }
+
   async function quiet(): Promise<void> {
     const busy = () =>
       tables.rows("SELECT id, operation, state, attempts, resource_id FROM jobs WHERE state IN ('queued', 'running', 'undoing')")
@@ -248,8 +267,7 @@ export async function createModelRun(chance: Dice, url: string): Promise<ModelRu
             byte: chance.chance(0.2) ? 0 : 1 + chance.below(255),
           }
           if (write.offset + write.length > disk.size) continue
-          story.push(`write ${disk.owner} ${JSON.stringify(write)} ${disk.server ?? ''}`)
-          await (disk.server === undefined ? writeFile(disk.path, write) : writeLive(stateDir, disk.server, disk.id, write))
+          if (!(await put(disk.id, write))) continue
           model.set(disk.owner, written(model.get(disk.owner) ?? BLANK, write))
         }
       }
