@@ -40,6 +40,10 @@ const HOUSEKEEPING_MS = 60_000
 
 async function main(): Promise<void> {
   process.umask(0o077)
+  if (process.argv[2] === 'db') {
+    const { runDb } = await import('./cli/db.js')
+    throw new JustPrint(await runDb(process.argv.slice(3), process.env))
+  }
   const config = await loadConfig(process.argv.slice(2), process.env)
   const log = createLogger({ level: config.logLevel, secrets: [config.adminPassword, config.databaseUrl, config.doorbellSecret] })
   await ready(config, log)
@@ -274,7 +278,7 @@ main().then(
         : error instanceof Error
           ? (error.stack ?? error.message)
           : String(error)
-    process.stderr.write(`Strata did not start:\n${text}\n`)
+    process.stderr.write(`${process.argv[2] === 'db' ? 'Strata did not do it' : 'Strata did not start'}:\n${text}\n`)
     process.exit(error instanceof BadConfig ? 2 : 1)
   },
 )

@@ -222,6 +222,8 @@ export function helpText(): string {
       YAML file with these settings, each under its flag's name with underscores. (STRATA_CONFIG)
 ${lines.join('\n')}
   --help, --version
+  db backup <file>, db check [file]
+      Instead of starting: copies the embedded database while the service runs, or says whether it (or a copy) is sound.
 
 A flag wins over the environment, the environment over the file.
 `

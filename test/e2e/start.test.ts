@@ -186,6 +186,39 @@ describe('an API and a worker as two processes', () => {
   )
 })
 
+describe('a backup of the database', () => {
+  it(
+    'is taken beside the running service, and a second one started on it knows the same',
+    async () => {
+      const service = await startService()
+      const dir = mkdtempSync('/tmp/ss-')
+      try {
+        await service.call('POST', '/identity/v3/projects', { project: { name: 'before-the-backup' } })
+        const env = { STRATA_STATE_DIR: service.stateDir, INIT_CWD: dir }
+        const made = await start(['db', 'backup', 'strata.sqlite'], env)
+        expect(made).toMatchObject({
+          code: 0,
+          text: expect.stringMatching(/^\S+\/strata\.sqlite\nsound: \d+ bytes, \d+ rows in \d+ tables/),
+        })
+        expect((await start(['db', 'check'], env)).text).toContain('sound: ')
+        expect(await start(['db', 'backup', 'strata.sqlite'], env)).toMatchObject({
+          code: 2,
+          text: expect.stringContaining('overwrites nothing'),
+        })
+        expect(await start(['db', 'restore'], env)).toMatchObject({ code: 2, text: expect.stringContaining('db backup <file>') })
+        const copy = await startService({ stateDir: dir })
+        const { projects } = await copy.call<{ projects: { name: string }[] }>('GET', '/identity/v3/projects')
+        expect(projects.map((project) => project.name)).toContain('before-the-backup')
+        await copy.stop()
+      } finally {
+        await service.stop()
+        rmSync(dir, { recursive: true, force: true })
+      }
+    },
+    TIMEOUT,
+  )
+})
+
 describe('a start that must not be', () => {
   const dir = mkdtempSync('/tmp/ss-')
   afterAll(() => rmSync(dir, { recursive: true, force: true }))
