@@ -18,13 +18,11 @@ export const catalogue: readonly TableShape[] = [
     columns: [
       'id ID NOT NULL',
       'project_id ID NOT NULL',
-      'destination_project_id ID',
       'volume_id ID NOT NULL',
       'name TEXT',
       'salt WORD NOT NULL',
       'key_hash WORD NOT NULL',
       'no_snapshots BOOL NOT NULL',
-      'accepted BOOL NOT NULL',
       'created_at INT NOT NULL',
     ],
     indexes: ['unique id', 'index project_id,seq', 'index volume_id'],

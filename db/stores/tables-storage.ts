@@ -116,13 +116,11 @@ export const volumeTransfers = defineTable<VolumeTransfer>({
     id: 'text',
     seq: 'int',
     projectId: 'text',
-    destinationProjectId: 'text?',
     volumeId: 'text',
     name: 'text?',
     salt: 'text',
     keyHash: 'text',
     noSnapshots: 'bool',
-    accepted: 'bool',
     createdAt: 'int',
   },
 })

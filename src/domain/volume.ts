@@ -86,20 +86,18 @@ export interface DefaultVolumeType {
   createdAt: Micros
 }
 
-/** A volume offered to whoever knows the key. */
+/** A volume offered to whoever knows the key; gone once it is accepted. */
 export interface VolumeTransfer {
   id: string
   seq: number
   /** Who offers it. */
   projectId: string
-  destinationProjectId: string | null
   volumeId: string
   name: string | null
   salt: string
   keyHash: string
   /** Its snapshots stay behind. */
   noSnapshots: boolean
-  accepted: boolean
   createdAt: Micros
 }
 

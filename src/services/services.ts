@@ -20,6 +20,7 @@ import { createVolumeHostService, type VolumeHostService } from './volume/hosts.
 import { createVolumeMessageService, type VolumeMessageService } from './volume/messages.js'
 import { createVolumeQuotaService, type VolumeQuotaService } from './volume/quotas.js'
 import { createSnapshotService, type SnapshotService } from './volume/snapshots.js'
+import { createVolumeTransferService, type VolumeTransferService } from './volume/transfers.js'
 import { createVolumeTypeService, type VolumeTypeService } from './volume/types.js'
 import { createVolumeService, type VolumeService } from './volume/volumes.js'
 
@@ -75,6 +76,7 @@ export interface Services {
   readonly volumeQuota: VolumeQuotaService
   readonly volumeHost: VolumeHostService
   readonly volumeMessage: VolumeMessageService
+  readonly volumeTransfer: VolumeTransferService
   readonly identity: IdentityService
   readonly hosts: HostService
   readonly jobs: JobService
@@ -95,6 +97,7 @@ export function createServices(given: ServiceDeps): Services {
     volumeQuota: createVolumeQuotaService(deps),
     volumeHost: createVolumeHostService(deps),
     volumeMessage: createVolumeMessageService(deps),
+    volumeTransfer: createVolumeTransferService(deps),
     identity: createIdentityService(deps),
     hosts: createHostService({ ...deps, doorbellSecret: deps.settings.doorbellSecret }),
     jobs: createJobService(deps),

@@ -41,8 +41,8 @@ describeOnEachDatabase('stores', (database) => {
       volumeTypeAccess: { id, volumeTypeId: 't', projectId: 'p', createdAt: AT },
       defaultVolumeTypes: { id, volumeTypeId: 't', createdAt: AT },
       volumeTransfers: {
-        ...{ id, projectId: 'p', destinationProjectId: null, volumeId: 'v', name: null, salt: 's', keyHash: 'k' },
-        ...{ noSnapshots: false, accepted: true, createdAt: AT },
+        ...{ id, projectId: 'p', volumeId: 'v', name: null, salt: 's', keyHash: 'k' },
+        ...{ noSnapshots: true, createdAt: AT },
       },
       keypairs: { id, userId: 'u', name: 'k', type: 'ssh', publicKey: 'ssh-rsa A', fingerprint: 'aa:bb', createdAt: AT },
       snapshots: snapshotRow({ id }),

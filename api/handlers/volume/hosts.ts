@@ -50,6 +50,8 @@ const EXTENSIONS = [
   ['os-vol-image-meta', 'VolumeImageMetadata', 'What the image of a volume said.'],
   ['os-vol-mig-status-attr', 'VolumeMigStatusAttribute', 'The migration status of a volume.'],
   ['os-vol-tenant-attr', 'VolumeTenantAttribute', 'The project of a volume.'],
+  ['os-volume-transfer', 'VolumeTransfer', 'Handing volumes to other projects.'],
+  ['os-volume-type-access', 'VolumeTypeAccess', 'Who may use private types.'],
   ['os-volume-actions', 'VolumeActions', 'Extending, attaching, uploading and more.'],
   ['scheduler-stats', 'Scheduler_stats', 'The pools volumes are put in.'],
 ] as const

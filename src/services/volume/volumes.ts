@@ -180,12 +180,16 @@ async function remove(
   if (disk === undefined) throw new DomainError('internal', `volume ${volume.id} has no disk`)
   const snapshots = await stores.snapshots.list(ANY, { where: { volumeId: { is: volume.id } } })
   const attached = (await stores.attachments.count(ANY, { volumeId: { is: volume.id } })) > 0
-  const unencumbered = cascade ? force || snapshots.every((s) => CASCADES.includes(s.status)) : snapshots.length === 0
+  // Snapshots that stayed behind in a transfer are not the new owner's to delete.
+  const own = caller.isAdmin || snapshots.every((s) => s.projectId === volume.projectId)
+  const unencumbered = cascade ? own && (force || snapshots.every((s) => CASCADES.includes(s.status))) : snapshots.length === 0
   if (!taken || attached || !unencumbered)
     throw invalidVolume(
       `Volume ${force ? '' : 'status must be available or error or error_restoring or error_extending or error_managing and'} must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.`,
       await heldBy(stores, `chain:${disk.id}`),
     )
+  for (const offer of await stores.volumeTransfers.list(ANY, { where: { volumeId: { is: id } } }))
+    await stores.volumeTransfers.remove(offer.id)
   const options = { hostId: disk.hostId, origin: originOf(caller) }
   for (const snapshot of snapshots) await removeSnapshot(stores, snapshot, options)
   // Pressing twice must not delete twice: force accepts a volume that is on its way out.
