@@ -48,7 +48,7 @@ ensure_native() {
 build_is_current() {
   [[ -f dist/.built && -f dist/src/main.js ]] || return 1
   local newer
-  newer=$(find api src db openapi.yaml package.json package-lock.json tsconfig.json tsconfig.build.json deploy/generate.ts \
+  newer=$(find api src db openapi.yaml package.json package-lock.json tsconfig.json tsconfig.build.json deploy/generate.ts deploy/bundle.ts \
     -path api/generated -prune -o -newer dist/.built -print -quit)
   [[ -z $newer ]]
 }

@@ -6,4 +6,4 @@ require_node
 [[ -d node_modules ]] || ensure_modules
 [[ -f node_modules/better-sqlite3/build/Release/better_sqlite3.node ]] || ensure_native
 ensure_build
-exec node --enable-source-maps dist/src/main.js "$@"
+exec node dist/src/main.js "$@"

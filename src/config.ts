@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { fileKeyOf, flagOf, helpText, SETTING_NAMES, SETTINGS, type SettingName, variableOf } from './settings.js'
 
 type Values = { readonly [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> }

@@ -4,7 +4,7 @@
  */
 import { hostname } from 'node:os'
 import { isAbsolute } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 
 export interface Setting<T> {
   readonly schema: z.ZodType<T, string>

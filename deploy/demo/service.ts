@@ -23,15 +23,11 @@ export async function startDemoService(stateDir: string): Promise<Running> {
   await mkdir(stateDir, { recursive: true, mode: 0o700 })
   const log = openSync(join(stateDir, 'service.log'), 'a', 0o600)
   const listen = (await isFree(8780)) ? '127.0.0.1:8780' : '127.0.0.1:0'
-  const child = spawn(
-    process.execPath,
-    ['--enable-source-maps', join(ROOT, 'dist/src/main.js'), '--state-dir', stateDir, '--listen', listen],
-    {
-      detached: true,
-      stdio: ['ignore', log, log],
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], LANG: 'C.UTF-8' },
-    },
-  )
+  const child = spawn(process.execPath, [join(ROOT, 'dist/src/main.js'), '--state-dir', stateDir, '--listen', listen], {
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], LANG: 'C.UTF-8' },
+  })
   child.unref()
   await writeFile(join(stateDir, 'service.pid'), `${child.pid}\n`, { mode: 0o600 })
   for (const deadline = Date.now() + 60_000; ; await sleep(20)) {

@@ -4,15 +4,17 @@
  */
 import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, statSync } from 'node:fs'
-import { dirname, extname, join } from 'node:path'
+import { basename, dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const MAX_LOG = 1024 * 1024
 
 /** Node on this program's own keeper; from TypeScript source through tsx, from what is built as it is. */
 export function ownKeeperCommand(): string[] {
-  const extension = extname(fileURLToPath(import.meta.url))
-  const main = fileURLToPath(new URL(`./main${extension}`, import.meta.url))
+  const here = fileURLToPath(import.meta.url)
+  const extension = extname(here)
+  // Bundled, this is a part of a file one directory further up.
+  const main = join(dirname(here), basename(dirname(here)) === 'keeper' ? '.' : 'keeper', `main${extension}`)
   const loader = extension === '.ts' ? ['--import', 'tsx'] : []
   return [process.execPath, '--max-old-space-size=32', '--max-semi-space-size=1', ...loader, main]
 }

@@ -1,0 +1,31 @@
+/**
+ * What runs: dist/src/main.js and dist/src/keeper/main.js, each with all it imports in a few files. Half a thousand
+ * modules looked up one by one are most of a start, and a good part of the memory. What is loaded lazily stays so, in files
+ * of its own. Names are kept and nothing is squeezed, so a stack trace reads as the source does.
+ */
+import { rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+await rm(join(root, 'dist'), { recursive: true, force: true })
+await build({
+  absWorkingDir: root,
+  entryPoints: ['src/main.ts', 'src/keeper/main.ts'],
+  outbase: '.',
+  outdir: 'dist',
+  chunkNames: 'src/part-[hash]',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  // Native, read from disk, of use to MariaDB alone, or loaded lazily: of those the names CommonJS exports would be lost.
+  external: ['better-sqlite3', 'redoc', 'knex', 'mysql2', 'prom-client', 'yaml'],
+  // CommonJS modules within ask for Node's own by `require`.
+  banner: { js: "import { createRequire as requireFor } from 'node:module'; const require = requireFor(import.meta.url)" },
+  legalComments: 'none',
+  logLevel: 'warning',
+})
