@@ -57,6 +57,8 @@ export interface BlockHost {
   open(layer: LayerFile, backing: string | null, options?: { readonly writable?: boolean }): Promise<void>
   /** Closes format node, then file node. Not open: succeeds. In use: Refused. */
   close(layerId: string): Promise<void>
+  /** Read-only again, so that others may read it: a layer below others. Not open, or read-only already: succeeds. */
+  seal(layerId: string): Promise<void>
   /** All disks at one instant, all or none: each overlay (opened with backing null) goes on top of its layer. */
   switchTops(switches: readonly { from: string; to: string }[]): Promise<void>
   /** Starts or finds the block job `id`. `root` is the top layer of the chain it runs in. */

@@ -11,7 +11,7 @@ import { fileNode, formatNode } from '../domain/names.js'
 import type { BlockHost, LayerFile } from '../ports/block.js'
 import { findNode, listNodes, topNodeOf } from './block-graph.js'
 import { cancelBlockJob, completeBlockJob, dismissBlockJob, findBlockJob, startMergeJob, waitForBlockJob } from './block-job.js'
-import { makeWritable } from './block-reopen.js'
+import { makeReadOnly, makeWritable } from './block-reopen.js'
 import type { FileNode, FormatNode } from './qmp/block-types.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
 
@@ -36,6 +36,7 @@ export function createBlockHost({ session, live, grant }: BlockHostOptions): Blo
       await closeNode(session, formatNode(layerId))
       await closeNode(session, fileNode(layerId))
     },
+    seal: (layerId) => makeReadOnly(session, formatNode(layerId)),
     switchTops: async (switches) => {
       await switchTops(session, switches)
     },

@@ -17,6 +17,13 @@ export async function makeWritable(session: QmpSession, names: readonly string[]
   return options.length > 0
 }
 
+/** Of one that is not open, or read-only already, it succeeds. */
+export async function makeReadOnly(session: QmpSession, name: string): Promise<void> {
+  const node = (await reopenable(session, [name])).get(name)
+  if (node === undefined || node.ro) return
+  await session.execute('blockdev-reopen', { options: [{ ...writable(name, node), 'read-only': true }] })
+}
+
 /** Brings to disk what was written through these format nodes, or through every one when none are named. */
 export async function flushNodes(session: QmpSession, names?: readonly string[]): Promise<void> {
   for (const [name, node] of await reopenable(session, names))

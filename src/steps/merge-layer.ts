@@ -202,17 +202,21 @@ async function commitDown(tools: Tools, layerId: string, childId: string): Promi
       job = undefined
     }
     if (job === undefined) await host.startMerge(id, top, merge)
-    const ready = await waitFor(tools, host, id, 'ready', AbortSignal.any([tools.stop, tools.makeWay]))
-    if (ready.status === 'concluded') await settled(host, id, ready)
     const guest = reader?.guest
+    let standing = false
     try {
+      const ready = await waitFor(tools, host, id, 'ready', AbortSignal.any([tools.stop, tools.makeWay]))
+      if (ready.status === 'concluded') await settled(host, id, ready)
+      standing = true
       await guest?.pause()
       await host.completeJob(id)
       // Beyond this there is no making way: the disk is being switched.
       await settled(host, id, await waitFor(tools, host, id, 'concluded', tools.stop))
     } catch (error) {
+      // A commit that ended without effect leaves its base open for writing: nobody else could read it.
+      if (error instanceof Yielded || error instanceof Deferred) await host.seal(layerId)
       // Not when told to stop: whoever takes over finds the guest standing, and goes on from there.
-      if (guest !== undefined && !tools.stop.aborted && !(await switched())) await wake(tools, guest.serverId)
+      if (standing && guest !== undefined && !tools.stop.aborted && !(await switched())) await wake(tools, guest.serverId)
       throw error
     }
   })

@@ -1,4 +1,7 @@
 /** A merge that is interrupted while it copies: by a kill, or to make way. */
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createSnapshot, mergeLayer } from '../../src/domain/operations.js'
 import { operationKey, registry } from '../../src/operations/registry.js'
@@ -13,6 +16,7 @@ import { incarnate, makeClock } from './ports.js'
 import { boot, socketOf } from './stage.js'
 import { makeWorld, type Volumed, type World } from './world.js'
 
+const execute = promisify(execFile)
 const fill = (blocks: number[], byte: number) => new Map(blocks.map((block) => [block, byte]))
 
 let world: World
@@ -133,6 +137,9 @@ describe.each(Object.entries(WAYS))('a merge that is %s in a running guest', (wa
     makeWay.abort()
     expect(await run).toBe('requeued')
     expect(await monitor.ask('query-jobs')).toEqual([])
+    // Whoever it made way for may have to read them: an image is copied by another process.
+    for (const layerId of volume.layerIds.slice(0, -1))
+      await execute('qemu-img', ['info', '-f', 'qcow2', join(world.pool, `${layerId}.qcow2`)])
     await life.die()
     const snapshotId = await world.snapshot(volume, null, 'creating', serverId)
     world.expected.set(snapshotId, world.expected.get(volume.diskId) ?? new Map())
