@@ -2,7 +2,8 @@
  * export-image: the second half. The sealed chain is copied flat into one file, hashed and published. The source is pinned
  * by the image, so it does not matter what becomes of the server meanwhile; an image that is deleted ends the copy.
  */
-import { isForeign } from '../domain/image.js'
+import { type Image, isForeign } from '../domain/image.js'
+import type { Metadata } from '../domain/metadata.js'
 import { type ExportImageInput, exportImage } from '../domain/operations.js'
 import { ANY } from '../ports/stores.js'
 import { flattenImage, hashImage, holdUntil, note } from '../steps/image-files.js'
@@ -12,10 +13,13 @@ import { failImage, releaseSource } from './image-parts.js'
 import { retire } from './retire.js'
 import { tellEvent } from './tell.js'
 
+/** What Nova's compute adds to the properties when it uploads a server's image. */
+const uploaded = ({ projectId }: Image): Metadata => ({ owner_id: projectId, image_state: 'available', image_location: 'snapshot' })
+
 export const exportImageOperation: Operation<ExportImageInput, Tools> = {
   descriptor: exportImage,
   plan: (input) => {
-    const { imageId, imageLayerId, sourceLayerId, serverId, notActiveBefore, format = 'qcow2' } = input
+    const { imageId, imageLayerId, sourceLayerId, serverId, volumeId, notActiveBefore, format = 'qcow2' } = input
     return {
       prepare: [
         note('begin-upload', async (_, stores) => {
@@ -55,6 +59,8 @@ export const exportImageOperation: Operation<ExportImageInput, Tools> = {
           await stores.images.remove(imageId)
           await retire(stores, imageLayerId, journal)
         } else if (image !== undefined) {
+          if (serverId !== null && volumeId === null)
+            await stores.images.update(imageId, { properties: { ...image.properties, ...uploaded(image) } })
           await tellEvent(stores, journal, { projectId: image.projectId, type: 'image', id: imageId, kind: 'image.active' })
         }
         await retire(stores, sourceLayerId, journal)

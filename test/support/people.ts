@@ -3,12 +3,15 @@ import { createConnection } from 'node:net'
 import { join } from 'node:path'
 
 export interface PersonsMonitor {
+  /** Names of the events so far. */
+  readonly events: readonly string[]
   execute(command: string, args?: object): Promise<unknown>
   close(): void
 }
 
 export async function personsMonitor(runPath: string): Promise<PersonsMonitor> {
   const socket = createConnection(join(runPath, 'people.sock'))
+  const events: string[] = []
   const waiting: ((message: { return?: unknown; error?: unknown }) => void)[] = []
   let rest = ''
   socket.setEncoding('utf8').on('data', (text: string) => {
@@ -17,6 +20,7 @@ export async function personsMonitor(runPath: string): Promise<PersonsMonitor> {
     for (const line of lines) {
       const message = JSON.parse(line)
       if ('return' in message || 'error' in message) waiting.shift()?.(message)
+      else if ('event' in message) events.push(message.event)
     }
   })
   await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject))
@@ -28,5 +32,5 @@ export async function personsMonitor(runPath: string): Promise<PersonsMonitor> {
     return message.return
   }
   await execute('qmp_capabilities')
-  return { execute, close: () => void socket.destroy() }
+  return { events, execute, close: () => void socket.destroy() }
 }
