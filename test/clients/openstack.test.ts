@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { guestFiles } from '../support/guest.js'
+import { holdPlaceFor } from '../support/guest-place.js'
 import { type Service, startService } from '../support/service.js'
 import { until } from '../support/until.js'
 
@@ -123,6 +124,7 @@ describe('the openstack client', () => {
     'runs a real server through its life',
     async () => {
       const guest = await guestFiles()
+      await holdPlaceFor(service.stateDir)
       const image = async (name: string, format: string, file: string, ...more: string[]): Promise<string> =>
         await value(
           'id',

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { guestFiles } from './guest.js'
 import { acknowledged, type DiskLayer } from './guest-disk.js'
+import { holdPlaceFor } from './guest-place.js'
 import type { Service } from './service.js'
 import { until } from './until.js'
 
@@ -135,8 +136,9 @@ export function createCloud(service: () => Service) {
       return await upload('guest', 'qcow2', 'bare', readFileSync(blank), { ...boots, ...properties })
     },
 
-    /** ACTIVE, and the guest is up. */
+    /** ACTIVE, and the guest is up: one at a time of this service, two on the machine. */
     async boot(imageId: string | null, more: object = {}): Promise<string> {
+      await holdPlaceFor(service().stateDir)
       const body = { name: 'vm', flavorRef: '1', networks: 'none', ...(imageId === null ? {} : { imageRef: imageId }), ...more }
       const made = (await call<{ server: Seen }>('POST', SERVERS, { server: body }, { 'openstack-api-version': 'compute 2.37' })).server
       await becomes(async () => await server(made.id), 'ACTIVE', ['BUILD'])

@@ -1,19 +1,18 @@
 /**
  * The tiny guest for tests: built once into .cache/guest (parallel tests wait for one builder), started by hand and not
- * by the program under test. Two places on the machine: a third guest waits until one is free.
+ * by the program under test, in one of the machine's two places for guests.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { createConnection, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { startInPlace } from './guest-place.js'
 import { until } from './until.js'
 
 const run = promisify(execFile)
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const PLACES = 2
 
 export interface GuestFiles {
   readonly kernel: string
@@ -58,7 +57,7 @@ export async function startGuest(options: { directory: string; disks: readonly s
     ['-kernel', kernel, '-initrd', initrd, '-append', `console=ttyS0 quiet ${flags}`],
     drives,
   ].flat()
-  const child = await startInPlace(args)
+  const child = await startInPlace(['qemu-system-x86_64', ...args], 'qemu')
   const qmp = await connectQmp(join(directory, 'qmp.sock'))
   const text = (): string => readFileSync(log, 'utf8')
   return {
@@ -73,27 +72,6 @@ export async function startGuest(options: { directory: string; disks: readonly s
       child.kill('SIGKILL')
       await gone
     },
-  }
-}
-
-/** The kernel frees a place when its guest dies, however that happens. */
-async function startInPlace(args: readonly string[]): Promise<ChildProcess> {
-  for (let place = 0; ; place = (place + 1) % PLACES) {
-    const lock = join(tmpdir(), `strata-test-guest-${place}.lock`)
-    const command = ['--nonblock', '--conflict-exit-code', '75', '--no-fork', lock, 'qemu-system-x86_64', ...args]
-    const child = spawn('flock', command, { stdio: ['ignore', 'ignore', 'inherit'] })
-    const code = await Promise.race([
-      new Promise<number | null>((resolve) => child.once('exit', resolve)),
-      until(() => readFileSync(`/proc/${child.pid}/comm`, 'utf8').startsWith('qemu') || child.exitCode !== null, {
-        what: 'QEMU to start',
-      }).then(
-        () => undefined,
-        () => undefined,
-      ),
-    ])
-    if (code === undefined && child.exitCode === null) return child
-    if (child.exitCode !== 75) throw new Error(`QEMU ended with ${child.exitCode}`)
-    if (place === PLACES - 1) await new Promise((resolve) => setTimeout(resolve, 100))
   }
 }
 

@@ -7,6 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { leavePlaceOf } from './guest-place.js'
 import { until } from './until.js'
 
 const MAIN = join(import.meta.dirname, '../../dist/src/main.js')
@@ -99,6 +100,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     async stop() {
       await end(child)
       await endLeftovers(stateDir)
+      await leavePlaceOf(stateDir)
       await rm(stateDir, { recursive: true, force: true })
     },
   }
