@@ -171,7 +171,7 @@ describe.each([
     await subject.hang(true)
     const begun = performance.now()
     await expect(agent.freeze(SERVER, 'job', 1000)).rejects.toSatisfy((error: AdapterError) => error.outcome === 'refused')
-    expect(performance.now() - begun).toBeLessThan(2500)
+    expect(performance.now() - begun).toBeLessThan(8000)
     await subject.hang(false)
     await subject.thawed()
     expect(await subject.frozen()).toBe(false)

@@ -217,7 +217,7 @@ describe('hypervisor', () => {
     await intruder.connect()
     expect(await outcome(emulated(stateDir).find(spec.serverId))).toBe('unavailable')
     intruder.close()
-  }, 20_000)
+  })
 
   it('keeps the console of the last run and shows what was asked for', async () => {
     const spec = guestSpec([])

@@ -68,7 +68,7 @@ describe('a freeze', () => {
     await agent.present(SERVER, 1000)
     const begun = performance.now()
     await refusesToFreeze(1000)
-    expect(performance.now() - begun).toBeLessThan(2000)
+    expect(performance.now() - begun).toBeLessThan(8000)
     expect(late.frozen).toBe(true)
     late.hang(false)
     await until(() => !late.frozen, { what: 'the thaw' })

@@ -24,7 +24,7 @@ async function wanted(): Promise<string> {
   return volumeId
 }
 
-describe('a volume that is to be made in a pool that is away', { timeout: 60_000 }, () => {
+describe('a volume that is to be made in a pool that is away', { timeout: 120_000 }, () => {
   it('is made when the pool is back', async () => {
     await rename(world.pool, `${world.pool}.away`)
     const volumeId = await wanted()

@@ -54,7 +54,7 @@ async function caught(fault: Fault, broken: Partial<Drive>): Promise<string[]> {
   return verdicts
 }
 
-describe('the crash harness', { timeout: 60_000 }, () => {
+describe('the crash harness', { timeout: 120_000 }, () => {
   const killed: Fault = { kind: 'killed', gap: 'create-layers:after-apply', cancelled: true }
   const switched: Fault = { kind: 'killed', gap: 'switch-top-layers:after-apply' }
 

@@ -34,7 +34,7 @@ afterEach(async () => {
   await world.destroy()
 })
 
-describe('a guest whose QEMU is killed while its commit is completed', { timeout: 60_000 }, () => {
+describe('a guest whose QEMU is killed while its commit is completed', { timeout: 120_000 }, () => {
   it.each(['ready', 'waiting', 'pending', 'concluded'])('at the event "%s" has lost nothing, and the merge is done', async (status) => {
     const { serverId, volume } = await served(world, 'active', [HEAVY, SMALL])
     const pid = (await guests(world.dir)).get(serverId)

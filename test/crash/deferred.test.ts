@@ -19,7 +19,7 @@ afterEach(async () => {
 
 const quietly = { operation: 'merge-layer', fault: { kind: 'none' }, reconciles: false } as const
 
-describe('a layer whose only child is read by two running servers', { timeout: 60_000 }, () => {
+describe('a layer whose only child is read by two running servers', { timeout: 120_000 }, () => {
   it('is left as it is, by a job that ends, says why and holds nothing', async () => {
     const { layerId } = await sharedByTwo(world)
     await drive(world, quietly)
@@ -44,7 +44,7 @@ describe('a layer whose only child is read by two running servers', { timeout: 6
   })
 })
 
-describe('a layer with two children, one in a running guest and one at rest', { timeout: 60_000 }, () => {
+describe('a layer with two children, one in a running guest and one at rest', { timeout: 120_000 }, () => {
   it('is merged into each where that is asked for, and every other promise reads as before', async () => {
     const { volume, snapshotId } = await twoChildren(world)
     await world.enqueue(deleteSnapshot, { snapshotId, children: 'each' })

@@ -92,7 +92,7 @@ async function running(): Promise<string> {
   return serverId
 }
 
-describe('a worker process', { timeout: 60_000 }, () => {
+describe('a worker process', { timeout: 120_000 }, () => {
   it.each(['create-layers:after-apply', 'switch-top-layers:after-apply', 'before-settle'])(
     'killed at %s is followed by one that finishes its job, without waiting for the lease',
     async (gap) => {

@@ -10,7 +10,7 @@ import { createCloud, type Seen } from '../support/cloud.js'
 import { type Service, startService } from '../support/service.js'
 import { until } from '../support/until.js'
 
-const TIMEOUT = 90_000
+const TIMEOUT = 180_000
 const MIB = 1024 * 1024
 
 let service: Service

@@ -63,7 +63,7 @@ function watch(then: Tamper): { tamper: Tamper; paused(): Promise<number> } {
       return await then(command, answer, ask)
     },
     async paused() {
-      await until(() => frozenAt > 0 && cloud.lastAck(serverId, disk) > last + 1, { what: 'the guest to write on', timeoutMs: 25_000 })
+      await until(() => frozenAt > 0 && cloud.lastAck(serverId, disk) > last + 1, { what: 'the guest to write on', timeoutMs: 60_000 })
       return performance.now() - frozenAt
     },
   }
@@ -74,7 +74,7 @@ async function taken(): Promise<Seen> {
   const id = await cloud.requestSnapshot(volumeId)
   return await until(async () => await cloud.snapshot(id).then((seen) => seen.status !== 'creating' && seen), {
     what: 'the end of the snapshot',
-    timeoutMs: 25_000,
+    timeoutMs: 60_000,
   })
 }
 
@@ -155,7 +155,7 @@ describe('a snapshot that must be quiesced', () => {
       else service = await service.restart()
       const end = await until(async () => await cloud.snapshot(id).then((seen) => seen.status !== 'creating' && seen), {
         what: 'the end of the snapshot',
-        timeoutMs: 25_000,
+        timeoutMs: 60_000,
       })
       if (end.status === 'available') {
         expect((await cloud.report(id)).consistency?.reached).toBe('filesystem')

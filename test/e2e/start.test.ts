@@ -10,7 +10,7 @@ import { until } from '../support/until.js'
 
 const run = promisify(execFile)
 const MAIN = join(import.meta.dirname, '../../dist/src/main.js')
-const TIMEOUT = 60_000
+const TIMEOUT = 120_000
 
 const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8)
 const upload = async (service: Service, bytes: Buffer): Promise<string> => {

@@ -11,7 +11,7 @@ import { createCloud, type Seen } from '../support/cloud.js'
 import { type Service, startService } from '../support/service.js'
 import { until } from '../support/until.js'
 
-const TIMEOUT = 60_000
+const TIMEOUT = 120_000
 
 let service: Service
 const cloud = createCloud(() => service)
@@ -23,7 +23,7 @@ afterEach(async () => await service?.stop(), TIMEOUT)
 const staging = (): string[] => readdirSync(join(service.stateDir, 'staging'))
 const ended = async (): Promise<number | null> => await new Promise((resolve) => service.process.once('exit', (code) => resolve(code)))
 const isQueued = async (id: string): Promise<void> => {
-  await until(async () => (await cloud.image(id)).status === 'queued', { what: 'the image to be queued again', timeoutMs: 10_000 })
+  await until(async () => (await cloud.image(id)).status === 'queued', { what: 'the image to be queued again' })
   expect(staging()).toEqual([])
 }
 

@@ -12,7 +12,7 @@ import { createCloud } from '../support/cloud.js'
 import { type Service, startService } from '../support/service.js'
 
 const run = promisify(execFile)
-const TIMEOUT = 60_000
+const TIMEOUT = 120_000
 const GIB = 1024 ** 3
 /** What qemu calls them. */
 const DRIVERS = { qcow2: 'qcow2', raw: 'raw', vmdk: 'vmdk', vdi: 'vdi', vhd: 'vpc', vhdx: 'vhdx', ploop: 'parallels' }

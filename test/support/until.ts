@@ -3,7 +3,7 @@ export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   options: { what: string; timeoutMs?: number; everyMs?: number },
 ): Promise<T> {
-  const deadline = performance.now() + (options.timeoutMs ?? 20_000)
+  const deadline = performance.now() + (options.timeoutMs ?? 50_000)
   for (;;) {
     const value = await probe()
     if (value !== undefined && value !== false) return value
