@@ -1,8 +1,9 @@
+import { MAX_KEYPAIRS } from '../../../src/services/compute/keypairs.js'
 import { MAX_METADATA_ITEMS } from '../../../src/services/compute/servers-common.js'
 import type { Handler } from '../../contract.js'
 
 /** What this cloud has no kind of is limited to none. */
-const NONE = { maxTotalKeypairs: 0, maxServerGroups: 0, maxServerGroupMembers: 0, totalServerGroupsUsed: 0 }
+const NONE = { maxServerGroups: 0, maxServerGroupMembers: 0, totalServerGroupsUsed: 0 }
 
 export const showComputeLimits: Handler<'showComputeLimits'> = async ({ query, caller, version, services, reply }) => {
   const { limits, used } = await services.compute.limits.show(caller, query.tenant_id)
@@ -14,6 +15,7 @@ export const showComputeLimits: Handler<'showComputeLimits'> = async ({ query, c
     totalCoresUsed: used.cores,
     totalRAMUsed: used.ram,
     maxServerMeta: MAX_METADATA_ITEMS,
+    maxTotalKeypairs: MAX_KEYPAIRS,
     ...NONE,
     ...(version.atLeast(39) ? {} : { maxImageMeta: MAX_METADATA_ITEMS }),
     ...(version.atLeast(57) ? {} : { maxPersonality: 0, maxPersonalitySize: 0 }),

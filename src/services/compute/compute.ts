@@ -5,6 +5,7 @@ import { type CreateImageService, createCreateImageService } from './create-imag
 import { createFlavorService, type FlavorService } from './flavors.js'
 import { type ComputeImageService, createComputeImageService } from './images.js'
 import { createInstanceActionService, type InstanceActionService } from './instance-actions.js'
+import { createKeypairService, type KeypairService } from './keypairs.js'
 import { type ComputeLimitsService, createComputeLimitsService } from './limits.js'
 import { createServerActionService, type ServerActionService } from './server-actions.js'
 import { type CreateServerSettings, createServerCreateService, type ServerCreateService } from './server-create.js'
@@ -26,6 +27,7 @@ export interface ComputeServices {
   readonly limits: ComputeLimitsService
   readonly images: ComputeImageService
   readonly zones: ComputeZoneService
+  readonly keypairs: KeypairService
 }
 
 export const createComputeServices = (deps: ComputeDeps & { settings: CreateServerSettings; console: ConsolePort }): ComputeServices => ({
@@ -41,4 +43,5 @@ export const createComputeServices = (deps: ComputeDeps & { settings: CreateServ
   limits: createComputeLimitsService(deps),
   images: createComputeImageService(deps),
   zones: createComputeZoneService(deps),
+  keypairs: createKeypairService(deps),
 })

@@ -13,6 +13,7 @@ import { ANY, type Stores } from '../../ports/stores.js'
 import { requireDisk } from '../image/rules.js'
 import { GIB } from '../volume/access.js'
 import { deviceAt } from './attachment-devices.js'
+import { findKeypair } from './keypairs.js'
 import { type BlockDevice, type DevicePlan, planDevices } from './server-create-devices.js'
 import { defaultPool, insertServer } from './server-create-rows.js'
 import { accept, type ComputeDeps, type ComputeSettings, MAX_METADATA_ITEMS, requireWriter } from './servers-common.js'
@@ -53,6 +54,8 @@ export function createServerCreateService(deps: ComputeDeps & { settings: Create
       requireZone(deps.settings, wanted.availabilityZone)
       return accept(deps, undefined, async (stores, now) => {
         const flavor = await requireFlavor(stores, caller, wanted.flavorId)
+        if (wanted.keyName !== null && (await findKeypair(stores, caller.userId, wanted.keyName)) === undefined)
+          throw invalid('Invalid key_name provided.')
         const image = wanted.imageId === null ? undefined : await requireImage(stores, caller, wanted.imageId)
         const plan = await planDevices(stores, caller, { image, devices: wanted.devices, count: wanted.maxCount })
         if (image !== undefined) requireFits(flavor, image, plan.localRoot)

@@ -187,6 +187,7 @@ export function createDirectory({ db, clock, settings }: ServiceDeps): Directory
         for (const row of await stores.roleAssignments.list(ANY, { where: { userId: { is: id } } }))
           await stores.roleAssignments.remove(row.id)
         await endTokens(stores, { userId: { is: id } })
+        for (const pair of await stores.keypairs.list(ANY, { where: { userId: { is: id } } })) await stores.keypairs.remove(pair.id)
         await stores.users.remove(id)
       })
     },
