@@ -67,10 +67,11 @@ export interface BlockHost {
   /**
    * Resolves at `ready`, `concluded` or when the job is gone (undefined: outcome unknown). Rejects when aborted by `signal`.
    * A job needs this wait to end: it stands before its last act until what it wrote is on disk. Success is on disk.
+   * `writes`: the layers it writes to; without them they are learnt from the job as long as it is there to be asked.
    */
   waitForJob(
     id: string,
-    options: { signal: AbortSignal; onProgress?: (job: BlockJob) => void; until: 'ready' | 'concluded' },
+    options: { signal: AbortSignal; writes?: readonly string[]; onProgress?: (job: BlockJob) => void; until: 'ready' | 'concluded' },
   ): Promise<BlockJob | undefined>
   /** Pivots a ready commit. */
   completeJob(id: string): Promise<void>

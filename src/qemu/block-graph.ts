@@ -70,10 +70,10 @@ export async function nodesOfJob(session: QmpSession, id: string): Promise<strin
   return [...found]
 }
 
-/** Format nodes with what a reopen must repeat; all of ours when none are named. */
+/** The named format nodes with what a reopen must repeat. */
 export async function reopenable(
   session: QmpSession,
-  names?: readonly string[],
+  names: readonly string[],
 ): Promise<Map<string, NamedNode & { backing: string | null }>> {
   const [named, graph] = await Promise.all([
     session.execute('query-named-block-nodes', { flat: true }),
@@ -83,7 +83,7 @@ export async function reopenable(
   const found = new Map<string, NamedNode & { backing: string | null }>()
   for (const node of named) {
     const name = node['node-name']
-    if (name === undefined || !(names?.includes(name) ?? name.startsWith('q-'))) continue
+    if (name === undefined || !names.includes(name)) continue
     found.set(name, { ...node, backing: backings.get(name) ?? null })
   }
   return found

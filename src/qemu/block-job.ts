@@ -75,7 +75,7 @@ export async function startMergeJob(
 export async function waitForBlockJob(
   session: QmpSession,
   id: string,
-  options: { signal: AbortSignal; onProgress?: (job: BlockJob) => void; until: 'ready' | 'concluded' },
+  options: { signal: AbortSignal; writes?: readonly string[]; onProgress?: (job: BlockJob) => void; until: 'ready' | 'concluded' },
 ): Promise<BlockJob | undefined> {
   let ended: { error?: string } | undefined
   const changes = watch(session, (e) => {
@@ -84,7 +84,7 @@ export async function waitForBlockJob(
     return e.event === 'JOB_STATUS_CHANGE' && e.data.id === id && !NOISE.has(e.data.status)
   })
   let last: BlockJob | undefined
-  let written: string[] | undefined
+  let written = options.writes?.map(formatNode)
   try {
     for (;;) {
       options.signal.throwIfAborted()
@@ -93,13 +93,13 @@ export async function waitForBlockJob(
       const seen =
         listed === undefined && last !== undefined && ended !== undefined ? { ...last, ...CONCLUDED, error: ended.error } : undefined
       const job = listed ?? seen
-      if (job?.status === 'concluded' && job.error === undefined) await flushNodes(session, written)
+      if (listed !== undefined && listed.status !== 'concluded') written ??= await nodesOfJob(session, id)
+      if (job?.status === 'concluded' && job.error === undefined) await flushNodes(session, written ?? [])
       if (job === undefined || job.status === 'concluded') return job
       options.onProgress?.(job)
       if (options.until === 'ready' && job.status === 'ready') return job
       if (job.status === 'pending') {
-        written = await nodesOfJob(session, id)
-        await flushNodes(session, written)
+        await flushNodes(session, written ?? [])
         await unlessAlready('concluded', session, id, () => session.execute('job-finalize', { id }))
       } else await changes.wait(SAFETY_NET_MS, options.signal)
       last = job

@@ -24,8 +24,11 @@ export async function makeReadOnly(session: QmpSession, name: string): Promise<v
   await session.execute('blockdev-reopen', { options: [{ ...writable(name, node), 'read-only': true }] })
 }
 
-/** Brings to disk what was written through these format nodes, or through every one when none are named. */
-export async function flushNodes(session: QmpSession, names?: readonly string[]): Promise<void> {
+/**
+ * Brings to disk what was written through these format nodes. Never more than one's own: a reopen repeats the backing and
+ * the mode it was told of, and where another job is just ending it would put back what that job took away.
+ */
+export async function flushNodes(session: QmpSession, names: readonly string[]): Promise<void> {
   for (const [name, node] of await reopenable(session, names))
     if (!node.ro) await session.execute('blockdev-reopen', { options: [writable(name, node)] })
 }

@@ -167,7 +167,11 @@ async function pullUp(tools: Tools, layerId: string, childId: string): Promise<v
       await host.startMerge(job, root, { kind: 'stream', top, base })
     }
     try {
-      await settled(host, job, await waitFor(tools, host, job, 'concluded', AbortSignal.any([tools.stop, tools.makeWay])))
+      await settled(
+        host,
+        job,
+        await waitFor(tools, host, { id: job, writes: [childId], until: 'concluded' }, AbortSignal.any([tools.stop, tools.makeWay])),
+      )
     } catch (error) {
       // It may have ended just as it was to make way.
       if (!(error instanceof Yielded) || !(await isThrough())) throw error
@@ -205,13 +209,13 @@ async function commitDown(tools: Tools, layerId: string, childId: string): Promi
     const guest = reader?.guest
     let standing = false
     try {
-      const ready = await waitFor(tools, host, id, 'ready', AbortSignal.any([tools.stop, tools.makeWay]))
+      const ready = await waitFor(tools, host, { id, writes: [layerId], until: 'ready' }, AbortSignal.any([tools.stop, tools.makeWay]))
       if (ready.status === 'concluded') await settled(host, id, ready)
       standing = true
       await guest?.pause()
       await host.completeJob(id)
       // Beyond this there is no making way: the disk is being switched.
-      await settled(host, id, await waitFor(tools, host, id, 'concluded', tools.stop))
+      await settled(host, id, await waitFor(tools, host, { id, writes: [layerId], until: 'concluded' }, tools.stop))
     } catch (error) {
       // A commit that ended without effect leaves its base open for writing: nobody else could read it.
       if (error instanceof Yielded || error instanceof Deferred) await host.seal(layerId)
@@ -288,10 +292,15 @@ async function settled(host: BlockHost, id: string, job: BlockJob): Promise<void
 class Deferred extends Error {}
 
 /** Waits; makes way by ending the block job, which leaves the graph as it was. */
-async function waitFor(tools: Tools, host: BlockHost, id: string, until: 'ready' | 'concluded', signal: AbortSignal): Promise<BlockJob> {
+async function waitFor(
+  tools: Tools,
+  host: BlockHost,
+  { id, writes, until }: { id: string; writes: readonly string[]; until: 'ready' | 'concluded' },
+  signal: AbortSignal,
+): Promise<BlockJob> {
   try {
     const onProgress = (job: BlockJob): void => tools.report({ bytesDone: job.current, bytesTotal: job.total })
-    const job = await host.waitForJob(id, { signal, onProgress, until })
+    const job = await host.waitForJob(id, { signal, writes, onProgress, until })
     if (job === undefined) throw unknown('the block job is gone')
     return job
   } catch (error) {
