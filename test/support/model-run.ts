@@ -218,7 +218,7 @@ export async function createModelRun(chance: Dice, url: string): Promise<ModelRu
 
   async function quiet(): Promise<void> {
     const busy = () =>
-      tables.rows("SELECT id, operation, state, attempts, resource_id FROM jobs WHERE state IN ('queued', 'running', 'undoing')")
+      tables.rows("SELECT id, operation, state, attempts, resource_id, error FROM jobs WHERE state IN ('queued', 'running', 'undoing')")
     let calm = 0
     await until(
       () => {
@@ -229,6 +229,17 @@ export async function createModelRun(chance: Dice, url: string): Promise<ModelRu
     ).catch(() => {
       throw new Error(`jobs never ended: ${JSON.stringify(busy())}\n${story.slice(-30).join('\n')}\n${service.log().slice(-3000)}`)
     })
+  }
+
+  /** What the service itself finds when it lays its tables beside the running guests' graphs. */
+  async function audits(): Promise<string[]> {
+    const found: string[] = []
+    for (const { id } of servers().filter((one) => one.status === 'active')) {
+      type Answer = { audit: { settled: boolean; live: boolean; findings: { sentence: string }[] } }
+      const answer = (await ask('GET', `/strata/v1/servers/${id}/storage-audit`)) as unknown as Answer | undefined
+      if (answer?.audit.settled && answer.audit.live) found.push(...answer.audit.findings.map((one) => `audit: ${one.sentence}`))
+    }
+    return found
   }
 
   async function begin(): Promise<void> {
@@ -274,7 +285,7 @@ export async function createModelRun(chance: Dice, url: string): Promise<ModelRu
     },
     async check({ kills }) {
       await quiet()
-      return await inspect({ tables, stateDir, model, kills, log: service.log() })
+      return [...(await audits()), ...(await inspect({ tables, stateDir, model, kills, log: service.log() }))]
     },
     story: () => story,
     async close() {
