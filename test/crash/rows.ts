@@ -3,6 +3,7 @@ import type { Image } from '../../src/domain/image.js'
 import type { Server } from '../../src/domain/server.js'
 import type { Snapshot } from '../../src/domain/snapshot.js'
 import type { Volume } from '../../src/domain/volume.js'
+import * as rows from '../support/rows.js'
 
 type Row<T> = Omit<T, 'seq'>
 type Given<T, K extends keyof T> = Pick<T, K>
@@ -13,106 +14,54 @@ const POWER: Partial<Record<Server['vmState'], Server['powerState']>> = { active
 export const volumeRow = (
   given: Given<Volume, 'id' | 'projectId' | 'userId' | 'diskId' | 'volumeTypeId' | 'createdAt'>,
   isWritten: boolean,
-  patch: Partial<Volume>,
-): Row<Volume> => ({
-  ...given,
-  name: null,
-  description: null,
-  status: isWritten ? 'available' : 'creating',
-  previousStatus: null,
-  sizeGib: GIB_SIZE,
-  bootable: false,
-  readonly: false,
-  metadata: {},
-  imageMetadata: null,
-  availabilityZone: 'nova',
-  snapshotId: null,
-  sourceVolumeId: null,
-  imageId: null,
-  updatedAt: null,
-  ...patch,
-})
+  patch: Partial<Row<Volume>>,
+): Row<Volume> =>
+  rows.volumeRow({
+    ...given,
+    name: null,
+    status: isWritten ? 'available' : 'creating',
+    sizeGib: GIB_SIZE,
+    bootable: false,
+    metadata: {},
+    ...patch,
+  })
 
 export const serverRow = (
   given: Given<Server, 'id' | 'projectId' | 'userId' | 'hostId' | 'createdAt' | 'vmState' | 'taskState'>,
-  patch: Partial<Server>,
-): Row<Server> => ({
-  ...given,
-  name: 'victim',
-  description: null,
-  powerState: POWER[given.vmState] ?? 0,
-  flavor: {
-    id: '1',
-    name: 'tiny',
-    vcpus: 1,
-    ramMib: 32,
-    diskGib: 1,
-    ephemeralGib: 0,
-    swapMib: 0,
-    isPublic: true,
-    description: null,
-    extraSpecs: {},
-  },
-  imageId: null,
-  kernelLayerId: null,
-  ramdiskLayerId: null,
-  imageProperties: {},
-  rootDeviceName: '/dev/vda',
-  metadata: {},
-  tags: [],
-  availabilityZone: 'nova',
-  reservationId: 'r-1',
-  launchIndex: 0,
-  accessIpV4: '',
-  accessIpV6: '',
-  userData: null,
-  keyName: null,
-  locked: false,
-  fault: null,
-  updatedAt: null,
-  launchedAt: null,
-  terminatedAt: null,
-  deletedAt: null,
-  ...patch,
-})
+  patch: Partial<Row<Server>>,
+): Row<Server> => {
+  const usual = rows.serverRow()
+  return {
+    ...usual,
+    ...given,
+    name: 'victim',
+    powerState: POWER[given.vmState] ?? 0,
+    flavor: { ...usual.flavor, id: '1', name: 'tiny', ramMib: 32 },
+    imageId: null,
+    imageProperties: {},
+    tags: [],
+    accessIpV6: '',
+    fault: null,
+    launchedAt: null,
+    ...patch,
+  }
+}
 
 export const snapshotRow = (
   given: Given<Snapshot, 'id' | 'projectId' | 'userId' | 'volumeId' | 'diskId' | 'serverId' | 'layerId' | 'status' | 'createdAt'>,
-): Row<Snapshot> => ({
-  ...given,
-  serverSnapshotId: null,
-  parentId: null,
-  strategy: 'qemu-external',
-  name: null,
-  description: null,
-  progress: '0%',
-  sizeGib: GIB_SIZE,
-  metadata: {},
-  report: null,
-  updatedAt: null,
-})
+): Row<Snapshot> => rows.snapshotRow({ ...given, name: null, description: null, sizeGib: GIB_SIZE })
 
 export const imageRow = (
   given: Given<Image, 'id' | 'projectId' | 'status' | 'createdAt' | 'updatedAt'>,
-  patch: Partial<Image>,
-): Row<Image> => ({
-  ...given,
-  name: null,
-  visibility: 'private',
-  protected: false,
-  hidden: false,
-  diskFormat: null,
-  containerFormat: null,
-  minDisk: 0,
-  minRam: 0,
-  size: null,
-  virtualSize: null,
-  checksum: null,
-  hashAlgo: null,
-  hashValue: null,
-  properties: {},
-  tags: [],
-  layerId: null,
-  sourceLayerId: null,
-  ...patch,
-})
+  patch: Partial<Row<Image>>,
+): Row<Image> =>
+  rows.imageRow({
+    ...given,
+    name: null,
+    visibility: 'private',
+    diskFormat: null,
+    containerFormat: null,
+    size: null,
+    virtualSize: null,
+    ...patch,
+  })

@@ -5,12 +5,11 @@
 import { randomUUID } from 'node:crypto'
 import type { Image } from '../../src/domain/image.js'
 import type { Job } from '../../src/domain/job.js'
-import { layerFileName } from '../../src/domain/names.js'
 import type { CloneVolumeInput, CreateSnapshotInput, CreateVolumeInput } from '../../src/domain/operations.js'
-import type { Server } from '../../src/domain/server.js'
 import type { VolumeStatus } from '../../src/domain/volume.js'
 import { ANY } from '../../src/ports/stores.js'
 import { HOST_ID, type Role, type TestApi } from './api.js'
+import { imageRow, layerRow, serverRow } from './rows.js'
 
 export const GIB = 1024 ** 3
 export const V3 = '/volume/v3'
@@ -90,44 +89,25 @@ export async function imageWith(api: TestApi, role: Role, changes: Partial<Image
   const [id, layerId] = [randomUUID(), randomUUID()]
   const now = Date.now() * 1000
   const projectId = api.projectId(role)
-  const image: Omit<Image, 'seq'> = {
+  const image = imageRow({
     id,
     projectId,
     name: 'cirros',
-    status: 'active',
     visibility: 'private',
-    protected: false,
-    hidden: false,
-    diskFormat: 'qcow2',
-    containerFormat: 'bare',
-    minDisk: 0,
-    minRam: 0,
     size: 1000,
     virtualSize: GIB,
     checksum: 'abc',
     hashAlgo: 'sha512',
     hashValue: 'def',
     properties: { os_distro: 'tiny' },
-    tags: [],
     layerId,
-    sourceLayerId: null,
     createdAt: now,
     updatedAt: now,
     ...changes,
-  }
+  })
   await api.db.transaction(async (stores) => {
-    await stores.layers.insert({
-      id: layerId,
-      poolId: api.poolId,
-      projectId,
-      parentId: null,
-      fileName: layerFileName(layerId, 'qcow2'),
-      format: 'qcow2',
-      virtualSize: image.virtualSize ?? GIB,
-      state: 'sealed',
-      origin: 'image',
-      createdAt: now,
-    })
+    const virtualSize = image.virtualSize ?? GIB
+    await stores.layers.insert(layerRow({ id: layerId, poolId: api.poolId, projectId, virtualSize, origin: 'image', createdAt: now }))
     await stores.images.insert(image)
   })
   return { ...image, seq: 0 }
@@ -143,50 +123,22 @@ export async function serverWith(
   const id = randomUUID()
   const now = Date.now() * 1000
   const { projectId, userId } = api.caller(role)
-  const server: Omit<Server, 'seq'> = {
+  const server = serverRow({
     id,
     projectId,
     userId,
     hostId: HOST_ID,
     name: 'vm',
-    description: null,
-    vmState: 'active',
-    taskState: null,
-    powerState: 1,
-    flavor: {
-      id: '42',
-      name: 'm1.nano',
-      vcpus: 1,
-      ramMib: 128,
-      diskGib: 1,
-      ephemeralGib: 0,
-      swapMib: 0,
-      isPublic: true,
-      description: null,
-      extraSpecs: {},
-    },
     imageId: null,
-    kernelLayerId: null,
-    ramdiskLayerId: null,
     imageProperties,
-    rootDeviceName: '/dev/vda',
-    metadata: {},
     tags: [],
-    availabilityZone: 'nova',
     reservationId: 'r-12345678',
-    launchIndex: 0,
-    accessIpV4: '',
     accessIpV6: '',
-    userData: null,
-    keyName: null,
-    locked: false,
     fault: null,
     createdAt: now,
     updatedAt: now,
     launchedAt: now,
-    terminatedAt: null,
-    deletedAt: null,
-  }
+  })
   await api.db.transaction(async (stores) => {
     await stores.servers.insert(server)
     if (volumeId === undefined) return
