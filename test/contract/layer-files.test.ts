@@ -233,8 +233,8 @@ describe('flatten', () => {
   })
 })
 
-it('hashes as md5sum and sha512sum do, and keeps the event loop free', async () => {
-  const bytes = Buffer.alloc(5 * MIB + 3, 'strata')
+it.each([0, 1, 512, MIB, 2 * MIB + 4096, 5 * MIB + 3])('hashes %i bytes as md5sum and sha512sum do', async (length) => {
+  const bytes = Buffer.alloc(length, 'strata')
   writeFileSync(join(pool, 'x'), bytes)
   const hash = (algorithm: string) => createHash(algorithm).update(bytes).digest('hex')
   expect(await files.hash(join(pool, 'x'), { signal: never })).toEqual({
