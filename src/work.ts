@@ -25,6 +25,7 @@ import { SWITCH } from './steps/switch-top-layers.js'
 import type { WorkerPorts } from './steps/tools.js'
 import { createStorageAuditor } from './worker/auditor.js'
 import type { LocalDoorbell } from './worker/doorbell.js'
+import { createPowerCut } from './worker/power-cut.js'
 import { createReconciler } from './worker/reconciler.js'
 import { createWorker } from './worker/worker.js'
 
@@ -122,7 +123,16 @@ export async function startWork({ config, adapters, doorbell, local, log, metric
     beatAt = clock.monotonic()
   }
   const guests = async (): Promise<void> => void (await reconciler.guests())
-  const timers = [repeat(beat, HEARTBEAT_MS, log), repeat(guests, GUESTS_MS, log), repeat(() => reconciler.sweep(), SWEEP_MS, log)]
+  const powerCut = createPowerCut({ ports, registry, log })
+  const cutPower = async (): Promise<void> => {
+    if ((await powerCut.look()).length > 0) doorbell.ring(config.host)
+  }
+  const timers = [
+    repeat(beat, HEARTBEAT_MS, log),
+    repeat(guests, GUESTS_MS, log),
+    repeat(cutPower, GUESTS_MS, log),
+    repeat(() => reconciler.sweep(), SWEEP_MS, log),
+  ]
   const stopListening = hypervisor.onChange(() => void guests().catch((err) => log.warn({ err }, 'guests will be looked at again')))
   return {
     /** `ok`, or what is wrong. */

@@ -16,6 +16,8 @@ export interface Descriptor<I extends object> {
   subject(input: I): { type: 'server' | 'volume' | 'snapshot' | 'image' | 'layer'; id: string }
   /** Locks that follow from the input alone; a service may add those it reads from the tables. */
   locks(input: I): Lock[]
+  /** Ends the guest's power whatever it says: of which server, and how long after it was asked for. Undefined: this one does not. */
+  endsGuest?(input: I): { readonly serverId: string; readonly afterMs: number } | undefined
   /** Makes way for any other job that wants one of its locks, and goes on afterwards. */
   readonly preemptible?: boolean
 }

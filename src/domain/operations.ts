@@ -61,14 +61,23 @@ export interface StopServerInput extends ServerInput {
   /** How long the guest may take to shut down by itself, milliseconds; 0 ends it at once. */
   graceMs: number
 }
-export const stopServer = onServer<StopServerInput>('stop-server')
+export const stopServer: Descriptor<StopServerInput> = {
+  ...onServer<StopServerInput>('stop-server'),
+  endsGuest: ({ serverId, graceMs }) => ({ serverId, afterMs: graceMs }),
+}
 export interface RebootServerInput extends ServerInput {
   type: 'SOFT' | 'HARD'
 }
-export const rebootServer = onServer<RebootServerInput>('reboot-server')
+export const rebootServer: Descriptor<RebootServerInput> = {
+  ...onServer<RebootServerInput>('reboot-server'),
+  endsGuest: ({ serverId, type }) => (type === 'HARD' ? { serverId, afterMs: 0 } : undefined),
+}
 export const pauseServer = onServer<ServerInput>('pause-server')
 export const unpauseServer = onServer<ServerInput>('unpause-server')
-export const deleteServer = onServer<ServerInput>('delete-server')
+export const deleteServer: Descriptor<ServerInput> = {
+  ...onServer<ServerInput>('delete-server'),
+  endsGuest: ({ serverId }) => ({ serverId, afterMs: 0 }),
+}
 /** The guest shut itself down: its QEMU waits in run state `shutdown`. Enqueued by the reconciler. */
 export const recordGuestOff = onServer<ServerInput>('record-guest-off')
 /** QEMU is gone although nobody stopped it: SHUTOFF with a fault. Enqueued by the reconciler. */

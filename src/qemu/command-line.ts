@@ -10,8 +10,8 @@ import { fileNodeOf, formatNodeOf } from './block-host.js'
 export type Accel = 'kvm' | 'tcg'
 
 export interface GuestPaths {
-  /** Ours. */
-  readonly monitor: string
+  /** Ours; the first is waited for. */
+  readonly monitors: readonly string[]
   /** For people; we never use it. */
   readonly people: string
   readonly agent: string
@@ -27,7 +27,7 @@ export function guestArguments(spec: GuestSpec, paths: GuestPaths, accel: Accel)
     ...['-machine', `pc,graphics=off,accel=${accel}`, '-cpu', accel === 'kvm' ? 'host' : 'max'],
     ...['-smp', String(spec.vcpus), '-m', `${spec.ramMib}M`, '-rtc', 'base=utc'],
     // Ours is waited for: QEMU 7.2 now and then never answers a client that comes while its monitor is being set up.
-    ...monitor('ours', paths.monitor, 'on'),
+    ...paths.monitors.flatMap((path, index) => monitor(`ours${index}`, path, index === 0 ? 'on' : 'off')),
     ...monitor('people', paths.people, 'off'),
     ...['-chardev', `file,id=console,path=${escapeCommas(paths.console)},append=on`, '-serial', 'chardev:console'],
     ...['-device', json({ driver: 'virtio-serial-pci', id: 'ports' })],

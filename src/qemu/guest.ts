@@ -43,7 +43,7 @@ export function createGuest(options: GuestOptions): Guest {
         await session.execute('quit')
       } catch (error) {
         // The connection may end before the reply: then the process tells.
-        const sent = error instanceof AdapterError && error.outcome === 'unknown'
+        const sent = error instanceof AdapterError && error.outcome === 'unknown' && error.reason !== 'qemu-silent'
         if (!sent && (await isAlive(identity))) throw error
       }
       if (!(await waitUntilGone(identity, QUIT_MS))) throw unknown('QEMU was told to quit and is still there')

@@ -13,8 +13,9 @@ import { type Accel, guestArguments } from './command-line.js'
 import { createGuest } from './guest.js'
 import { boundConsole, forgetConsole, readConsole, rotateConsole } from './guest-console.js'
 import { asUser, createGrant, type GuestUser } from './guest-user.js'
+import { firstToAnswer, MONITORS } from './monitors.js'
 import { awaitMonitor, findProcess, forgetProcess, killProcess, type ProcessIdentity, searchProcess, startProcess } from './process.js'
-import { QmpSession } from './qmp/session.js'
+import type { QmpSession } from './qmp/session.js'
 
 export interface HypervisorOptions {
   readonly stateDir: string
@@ -72,9 +73,7 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
   }
 
   const connect = async (serverId: string, identity: ProcessIdentity): Promise<Guest> => {
-    const session = new QmpSession({ path: pathsOf(stateDir, serverId).monitor })
-    await session.connect()
-    return keep(serverId, session, identity)
+    return keep(serverId, await firstToAnswer(pathsOf(stateDir, serverId).monitors), identity)
   }
 
   const launchOne = async (spec: GuestSpec): Promise<void> => {
@@ -158,7 +157,8 @@ function pathsOf(stateDir: string, serverId: string) {
   return {
     runDir,
     record,
-    monitor: join(runDir, 'qmp.sock'),
+    monitor: join(runDir, MONITORS[0]),
+    monitors: MONITORS.map((name) => join(runDir, name)),
     people: join(runDir, 'people.sock'),
     agent: join(runDir, 'ga.sock'),
     said: join(runDir, 'qemu.log'),

@@ -106,7 +106,8 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
         observed = await look(step)
         recovered = observed === 'done'
         if (!recovered && !isUnknown) throw error
-        if (!recovered && attempt >= maxAttempts) throw step.kind === 'undoable' ? error : new TryLater('still unknown', { cause: error })
+        if (!recovered && (attempt >= maxAttempts || isAway(error)))
+          throw step.kind === 'undoable' ? error : new TryLater('still unknown', { cause: error })
       }
     }
     const facts = { ...journal.takeFacts(step.name), ...(recovered ? { recovered: true } : {}) }

@@ -8,7 +8,7 @@ import type { Job } from '../domain/job.js'
 import { millisToMicros } from '../domain/time.js'
 import type { Registry } from '../operations/registry.js'
 import { operationKey } from '../operations/registry.js'
-import { ANY } from '../ports/stores.js'
+import { ANY, type Stores } from '../ports/stores.js'
 import type { WorkerPorts } from '../steps/tools.js'
 import { endIfStepless, operationOf, type Taken, takeJob } from './begin.js'
 import type { LocalDoorbell } from './doorbell.js'
@@ -191,14 +191,24 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
     try {
       return await db.transaction(async (stores) => {
         const claim = await takeJob(stores, wanted, registry)
+        await oweTheEndOf(stores, claim?.expiredOwner)
         return claim && { claim, ended: await endIfStepless(stores, claim, registry, ports) }
       })
     } catch (error) {
       // The run meets it again, and knows what to do about it.
       log.warn({ error }, 'a job could not be begun with its claim')
-      const claim = await db.transaction((stores) => stores.jobs.claim(wanted))
+      const claim = await db.transaction(async (stores) => {
+        const found = await stores.jobs.claim(wanted)
+        await oweTheEndOf(stores, found?.expiredOwner)
+        return found
+      })
       return claim && { claim }
     }
+  }
+
+  /** Whoever comes after us must know that it is still to be ended, should we go before. */
+  async function oweTheEndOf(stores: Stores, ownerId: string | null | undefined): Promise<void> {
+    if (ownerId != null && ownerId !== workerId) await stores.workers.update(ownerId, { heartbeatAt: 0 })
   }
 
   function ended(job: Job, result: RunResult): void {
@@ -209,7 +219,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
   async function perform(claim: Taken, run: Run): Promise<void> {
     const { job, lease } = claim
     try {
-      if (claim.expiredOwner !== null && claim.expiredOwner !== workerId) await endOwner(claim.expiredOwner, run.stop.signal)
+      if (claim.expiredOwner !== null && claim.expiredOwner !== workerId) await endOwners(claim.expiredOwner, run.stop.signal)
       const operation = operationOf(registry, job)
       if (operation === undefined) throw new NeedsAttention(`This program does not know ${operationKey(job.operation, job.version)}.`)
       const progress = createProgress(clock, (now) => void db.transaction((s) => s.jobs.progress(lease, now)).catch(() => {}))
@@ -227,21 +237,27 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
     }
   }
 
-  /** Until it is gone: the lease names us by now, so no later claim would tell whom to end. */
-  async function endOwner(ownerId: string, stop: AbortSignal): Promise<void> {
-    const owner = await db.read.workers.find(ANY, ownerId)
-    if (owner === undefined || owner.pid === process.pid) return
-    for (;;) {
-      try {
-        await endPredecessor(owner)
-        break
-      } catch (error) {
-        stop.throwIfAborted()
-        log.error({ error, workerId: ownerId }, 'a worker that lost its lease does not end')
-        await clock.sleep(pollMs)
+  /**
+   * Until all are gone: the lease names us by now, so no later claim would tell whom to end. For the same reason not the
+   * last owner alone: it may have gone before it had ended its own predecessor, which is among those silent for a lease.
+   */
+  async function endOwners(ownerId: string, stop: AbortSignal): Promise<void> {
+    const silentSince = clock.now() - millisToMicros(leaseMs)
+    for (const owner of await db.read.workers.list(ANY, { where: { hostId: { is: hostId } } })) {
+      const mayAct = owner.id === ownerId || owner.heartbeatAt < silentSince
+      if (owner.id === workerId || owner.pid === process.pid || !mayAct) continue
+      for (;;) {
+        try {
+          await endPredecessor(owner)
+          break
+        } catch (error) {
+          stop.throwIfAborted()
+          log.error({ error, workerId: owner.id }, 'a worker that lost its lease does not end')
+          await clock.sleep(pollMs)
+        }
       }
+      await db.transaction((stores) => stores.workers.remove(owner.id))
     }
-    await db.transaction((stores) => stores.workers.remove(ownerId))
   }
 
   async function renew(): Promise<void> {

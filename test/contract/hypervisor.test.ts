@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { deviceName, shortId } from '../../src/domain/names.js'
 import type { Guest, GuestSpec, Hypervisor } from '../../src/ports/hypervisor.js'
 import { createHypervisor } from '../../src/qemu/hypervisor.js'
+import { MONITORS } from '../../src/qemu/monitors.js'
 import { QmpSession } from '../../src/qemu/qmp/session.js'
 import { outcome } from '../support/block-rig.js'
 import { diskOf, emulated, guestSpec, makeChain, makeLayer, makeStateDir, removeStateDir } from '../support/qemu.js'
@@ -56,7 +57,8 @@ describe('hypervisor', () => {
     const commandLine = await readFile(`/proc/${await pidOf(spec)}/cmdline`, 'utf8')
     expect(commandLine).toContain(stateDir)
     expect(commandLine).toContain(spec.serverId)
-    expect((await left(runDir(spec))).filter((name) => name.endsWith('.sock')).sort()).toEqual(['ga.sock', 'people.sock', 'qmp.sock'])
+    const sockets = (await left(runDir(spec))).filter((name) => name.endsWith('.sock'))
+    expect(sockets.sort()).toEqual(['ga.sock', 'people.sock', 'qmp-2.sock', 'qmp-3.sock', 'qmp.sock'])
     expect((await stat(runDir(spec))).mode & 0o777).toBe(0o700)
     expect((await stat(pidFile(spec))).mode & 0o777).toBe(0o600)
   })
@@ -209,14 +211,33 @@ describe('hypervisor', () => {
     expect(await ended).toBe(true)
   })
 
-  it('is unavailable, not gone, when the guest is there but its monitor is not', async () => {
+  it('is unavailable, not gone, while all its monitors are held by others who say nothing, and not longer', async () => {
     const spec = guestSpec([])
     await hypervisor.launch(spec)
     await hypervisor.close()
-    const intruder = new QmpSession({ path: join(runDir(spec), 'qmp.sock') })
-    await intruder.connect()
-    expect(await outcome(emulated(stateDir).find(spec.serverId))).toBe('unavailable')
-    intruder.close()
+    const intruders = MONITORS.map((name) => new QmpSession({ path: join(runDir(spec), name) }))
+    for (const intruder of intruders) await intruder.connect()
+    const late = emulated(stateDir)
+    // Again and again: those who waited in vain must not be in the way of the next.
+    for (let attempt = 0; attempt < 3; attempt++) expect(await outcome(late.find(spec.serverId))).toBe('unavailable')
+    intruders[1]?.close()
+    expect(await (await found(spec, late)).runState()).toBe('prelaunch')
+    for (const intruder of intruders) intruder.close()
+    await late.close()
+  }, 40_000)
+
+  it('is reached by two of us at once, and both hear what happens to it', async () => {
+    const spec = guestSpec([])
+    await hypervisor.launch(spec)
+    const other = emulated(stateDir)
+    await (await found(spec, other)).resume()
+    const heard = new Promise<string>((resolve) => other.onChange(resolve))
+    await (await found(spec)).pause()
+    expect(await heard).toBe(spec.serverId)
+    expect(await (await found(spec, other)).runState()).toBe('paused')
+    await (await found(spec, other)).quit()
+    expect(await hypervisor.find(spec.serverId)).toBeUndefined()
+    await other.close()
   })
 
   it('keeps the console of the last run and shows what was asked for', async () => {

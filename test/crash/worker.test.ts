@@ -189,6 +189,28 @@ describe('a worker process', { timeout: 120_000 }, () => {
     expect(await judge(world)).toEqual([])
   })
 
+  it('ends also the worker before the last, where that one went before it could', async () => {
+    const { jobId } = await snapshot(await running())
+    const stopped = await child('switch-top-layers:before-apply', 'SIGSTOP')
+    let tried = (): void => {}
+    const trying = new Promise<void>((resolve) => {
+      tried = resolve
+    })
+    const second = await work({
+      endPredecessor: async () => {
+        tried()
+        throw new Error('it does not end')
+      },
+    })
+    await trying
+    await second.stop()
+    await work()
+    expect(await ended(jobId)).toBe('done')
+    if (stopped.exitCode === null && stopped.signalCode === null) await once(stopped, 'exit')
+    expect(stopped.signalCode).toBe('SIGKILL')
+    expect(await judge(world)).toEqual([])
+  })
+
   it('shares a database with another, and no job is run by both', async () => {
     const ran: string[] = []
     const onEnd: WorkerOptions['onEnd'] = (job) => void ran.push(job.id)
@@ -202,6 +224,32 @@ describe('a worker process', { timeout: 120_000 }, () => {
     for (const jobId of asked) expect(await ended(jobId)).toBe('done')
     for (const { worker } of lives) await worker.drain(5000)
     expect(ran.toSorted()).toEqual(asked.toSorted())
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('shares the guests of its host with another: whoever claims it, a snapshot of a running server is taken', async () => {
+    const serverId = await running()
+    const took = new Map<number, number>()
+    for (const one of [0, 1]) await work({ onEnd: () => void took.set(one, 1 + (took.get(one) ?? 0)) })
+    for (let taken = 0; took.size < 2 || taken < 6; taken++) {
+      if (taken === 40) throw new Error('one worker did it all')
+      const { jobId, snapshotId } = await snapshot(serverId)
+      expect(await ended(jobId)).toBe('done')
+      expect(await world.db.read.snapshots.find(ANY, snapshotId)).toMatchObject({ status: 'available' })
+    }
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('that is stopped while it keeps a guest’s monitor keeps nobody else from that guest', async () => {
+    const serverId = await running()
+    const first = await snapshot(serverId)
+    const stopped = await child('after-settle', 'SIGSTOP')
+    expect(await ended(first.jobId)).toBe('done')
+    await work()
+    const { jobId } = await snapshot(serverId)
+    expect(await ended(jobId)).toBe('done')
+    // It has no job that could be taken from it, so it is let be.
+    expect(stopped.signalCode).toBeNull()
     expect(await judge(world)).toEqual([])
   })
 
