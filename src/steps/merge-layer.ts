@@ -34,6 +34,9 @@ export const MOVE = 'move-data'
 /** What the journal row says of a merge that was put off. */
 export type DeferredFacts = { readonly deferred?: string }
 
+/** What they say of the guest's standing still: since when, and for how long. */
+type PauseFacts = { readonly pausedAt?: number; readonly guestPausedMs?: number }
+
 /** Looks before it marks: nothing is begun that could not be gone through with. */
 export const markMerging = (input: MergeLayerInput): PivotBrick => ({
   kind: 'pivot',
@@ -207,11 +210,12 @@ async function commitDown(tools: Tools, layerId: string, childId: string): Promi
     }
     if (job === undefined) await host.startMerge(id, top, merge)
     const guest = reader?.guest
-    let standing = false
+    let pausedAt: number | undefined
     try {
       const ready = await waitFor(tools, host, { id, writes: [layerId], until: 'ready' }, AbortSignal.any([tools.stop, tools.makeWay]))
       if (ready.status === 'concluded') await settled(host, id, ready)
-      standing = true
+      pausedAt = tools.clock.now()
+      if (guest !== undefined) tools.learn({ pausedAt } satisfies PauseFacts)
       await guest?.pause()
       await host.completeJob(id)
       // Beyond this there is no making way: the disk is being switched.
@@ -220,7 +224,8 @@ async function commitDown(tools: Tools, layerId: string, childId: string): Promi
       // A commit that ended without effect leaves its base open for writing: nobody else could read it.
       if (error instanceof Yielded || error instanceof Deferred) await host.seal(layerId)
       // Not when told to stop: whoever takes over finds the guest standing, and goes on from there.
-      if (standing && guest !== undefined && !tools.stop.aborted && !(await switched())) await wake(tools, guest.serverId)
+      if (pausedAt === undefined || guest === undefined || tools.stop.aborted || (await switched())) throw error
+      if (await wake(tools, guest.serverId)) tools.learn({ guestPausedMs: millisSince(tools, pausedAt) } satisfies PauseFacts)
       throw error
     }
   })
@@ -233,14 +238,25 @@ export const wakeGuests = (diskIds: readonly string[]): ForwardBrick => ({
   probe: async () => 'absent',
   async apply(_, tools) {
     const disks = await tools.db.read.disks.list(ANY, { where: { id: { in: [...diskIds] } } })
-    for (const serverId of new Set(disks.map((disk) => disk.serverId))) if (serverId !== null) await wake(tools, serverId)
+    for (const serverId of new Set(disks.map((disk) => disk.serverId))) {
+      if (serverId === null || !(await wake(tools, serverId))) continue
+      const moved = (await tools.db.read.jobs.steps(tools.jobId)).find((step) => step.name === MOVE)
+      // A run before this one that died paused it: when, nobody knows any more.
+      const { pausedAt } = (moved?.facts ?? {}) as PauseFacts
+      if (pausedAt !== undefined) tools.learn({ guestPausedMs: millisSince(tools, pausedAt) } satisfies PauseFacts)
+    }
   },
 })
 
-async function wake(tools: Tools, serverId: string): Promise<void> {
+const millisSince = (tools: Tools, micros: number): number => Math.max(0, (tools.clock.now() - micros) / 1000)
+
+/** True: it stood, and runs again. */
+async function wake(tools: Tools, serverId: string): Promise<boolean> {
   const server = await tools.db.read.servers.find(ANY, serverId)
   const guest = server?.vmState === 'active' ? await tools.hypervisor.find(serverId) : undefined
-  if (guest !== undefined && (await guest.runState()) === 'paused') await guest.resume()
+  if (guest === undefined || (await guest.runState()) !== 'paused') return false
+  await guest.resume()
+  return true
 }
 
 /** Forward: the result is in our journal now, so QEMU may forget it, and in each guest what no chain of its goes through is closed. */

@@ -2,6 +2,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Caller } from '../../src/domain/caller.js'
+import { ANY } from '../../src/ports/stores.js'
+import { createJobService } from '../../src/services/strata/jobs.js'
 import { drive, killGuests } from './engine.js'
 import { guests } from './monitor.js'
 import { judge } from './oracle.js'
@@ -32,6 +35,28 @@ beforeEach(async () => {
 afterEach(async () => {
   await killGuests(world.dir)
   await world.destroy()
+})
+
+describe('a guest that stands still while its disk is switched to the layer below', { timeout: 60_000 }, () => {
+  it('has the time in the job that made it stand', async () => {
+    const { volume } = await served(world, 'active', [HEAVY, SMALL])
+    await merge(world, volume, 0)
+    await drive(world, {
+      operation: 'merge-layer',
+      fault: { kind: 'none' },
+      atGap: async (gap) => {
+        if (gap === 'move-data:before-done') world.clock.advance(7)
+      },
+    })
+    const { db } = world
+    const [job] = await db.read.jobs.list(ANY, { where: { operation: { is: 'merge-layer' } } })
+    const { showJob } = createJobService({ db, doorbell: { ring: () => {} } })
+    const caller = { projectId: world.projectId, isAdmin: false } as Caller
+    const { guestPausedMs } = await showJob(caller, job?.id ?? '')
+    expect(guestPausedMs).toBeGreaterThanOrEqual(7000)
+    expect(guestPausedMs).toBeLessThan(30_000)
+    expect(await judge(world)).toEqual([])
+  })
 })
 
 describe('a guest whose QEMU is killed while its commit is completed', { timeout: 120_000 }, () => {

@@ -137,7 +137,11 @@ export async function drive(world: World, options: Drive): Promise<Driven> {
         world.clock.advance(LEASE / 1_000_000 + 1)
         life = await begin(world, options)
       }
-      if (result === 'requeued') world.clock.advance(61)
+      if (result === 'requeued') {
+        world.clock.advance(61)
+        // In a minute every socket would have told that its other end is gone: without a turn of the loop none does.
+        await new Promise((resolve) => setTimeout(resolve, 1))
+      }
     }
   } finally {
     await life.die()

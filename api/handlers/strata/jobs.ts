@@ -22,14 +22,14 @@ export const listJobs: Handler<'listJobs'> = async ({ caller, query, here, servi
 }
 
 export const showJob: Handler<'showJob'> = async ({ caller, path, services, reply }) => {
-  const { job, steps } = await services.jobs.showJob(caller, path.job_id)
-  return reply(200, { job: jobView(job), steps: steps.map((step) => stepView(step, caller.isAdmin)) })
+  const { job, steps, guestPausedMs } = await services.jobs.showJob(caller, path.job_id)
+  return reply(200, { job: jobView(job), steps: steps.map((step) => stepView(step, caller.isAdmin)), guest_paused_ms: guestPausedMs })
 }
 
 export const explainJob: Handler<'explainJob'> = async ({ caller, path, services, reply }) => {
   const found = await services.jobs.explainJob(caller, path.job_id)
   const steps = found.steps.map((step) => stepView(step, caller.isAdmin))
-  return reply(200, { job: jobView(found.job), steps, explanation: explanationView(found) })
+  return reply(200, { job: jobView(found.job), steps, guest_paused_ms: found.guestPausedMs, explanation: explanationView(found) })
 }
 
 export const cancelJob: Handler<'cancelJob'> = async ({ caller, path, services, reply }) =>

@@ -11,6 +11,8 @@ import { ANY, type Database, type Query, type Scope } from '../../ports/stores.j
 
 export interface JobDetail {
   readonly job: Job
+  /** How long the guest stood still for it, milliseconds; null: it did not, or nobody was left who knew since when. */
+  readonly guestPausedMs: number | null
   readonly steps: readonly StepRow[]
 }
 export interface Waiting {
@@ -63,7 +65,7 @@ export function createJobService({ db, doorbell }: { db: Database; doorbell: Doo
 
     async showJob(caller, id) {
       const job = await must(scopeOf(caller), id)
-      return { job, steps: await db.read.jobs.steps(id) }
+      return detail(job, await db.read.jobs.steps(id))
     },
 
     async explainJob(caller, id) {
@@ -71,7 +73,7 @@ export function createJobService({ db, doorbell }: { db: Database; doorbell: Doo
       const steps = await db.read.jobs.steps(id)
       const waitsFor = job.state === 'queued' ? await waiting(caller, job) : []
       const undone = steps.filter((step) => step.state === 'undone').map((step) => step.name)
-      return { job, steps, waitsFor, undone, ...tell(job, waitsFor, undone) }
+      return { ...detail(job, steps), waitsFor, undone, ...tell(job, waitsFor, undone) }
     },
 
     async cancelJob(caller, id) {
@@ -102,6 +104,11 @@ export function createJobService({ db, doorbell }: { db: Database; doorbell: Doo
       .filter(({ holder }) => holder !== undefined && holder.id !== job.id)
       .map(({ lock, holder }) => ({ lock, holder: caller.isAdmin || holder?.projectId === caller.projectId ? holder : undefined }))
   }
+}
+
+function detail(job: Job, steps: readonly StepRow[]): JobDetail {
+  const pauses = steps.flatMap(({ facts }) => (typeof facts['guestPausedMs'] === 'number' ? [facts['guestPausedMs']] : []))
+  return { job, steps, guestPausedMs: pauses.length === 0 ? null : pauses.reduce((sum, one) => sum + one, 0) }
 }
 
 const scopeOf = (caller: Caller): Scope => (caller.isAdmin ? ANY : { projectId: caller.projectId })
