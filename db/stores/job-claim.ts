@@ -35,7 +35,7 @@ export async function claimJob(session: Session, options: ClaimOptions): ReturnT
   return {
     job,
     lease: { jobId: job.id, workerId, token: job.leaseToken },
-    journal: await journalOf(session, job.id),
+    journal: found.begun ? await journalOf(session, job.id) : [],
     expiredOwner: found.leaseOwner,
   }
 }
@@ -46,6 +46,8 @@ interface Candidate {
   readonly leaseToken: number
   readonly leaseOwner: string | null
   readonly holdsLocks: boolean
+  /** Claimed before: it may have a journal. */
+  readonly begun: boolean
 }
 
 /** `mine` waits behind `other`: it holds the lock, or stands before it. Both look-ups are one step in an index. */
@@ -59,7 +61,7 @@ const BLOCKED = `SELECT 1 FROM job_locks mine WHERE mine.job_id = j.id AND (
 async function candidate(session: Session, { hostId, now, except }: ClaimOptions): Promise<Candidate | undefined> {
   const from = `jobs j${session.dialect.byIndex('jobs', ['host_id', 'state', 'seq'])}`
   const without = except.length === 0 ? '' : ` AND j.id NOT IN (${marks(except.length)})`
-  const columns = 'j.seq, j.id, j.state, j.lease_token, j.lease_owner, j.holds_locks'
+  const columns = 'j.seq, j.id, j.state, j.lease_token, j.lease_owner, j.holds_locks, j.started_at'
   const one = (condition: string): string =>
     `SELECT * FROM (SELECT ${columns} FROM ${from} WHERE j.host_id = ? AND ${condition}${without} ORDER BY j.seq LIMIT 1)`
   const expired = (state: string): string => one(`j.state = '${state}' AND j.lease_expires_at <= ?`)
@@ -77,6 +79,7 @@ async function candidate(session: Session, { hostId, now, except }: ClaimOptions
     leaseToken: Number(row['lease_token']),
     leaseOwner: row['lease_owner'] === null ? null : asText(row['lease_owner']),
     holdsLocks: Number(row['holds_locks']) !== 0,
+    begun: row['started_at'] !== null,
   }
 }
 

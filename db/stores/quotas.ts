@@ -50,7 +50,7 @@ export function createQuotaStore(session: Session): QuotaStore {
           return { resource, limit, used: used[resource] ?? 0, requested }
         }
       }
-      for (const [resource, amount] of wanted) await reserve(session, projectId, objectId, resource, amount)
+      await reserve(session, projectId, objectId, wanted)
       return undefined
     },
     async hold(projectId, objectId, amounts) {
@@ -58,7 +58,7 @@ export function createQuotaStore(session: Session): QuotaStore {
       const wanted = Object.entries(amounts).filter(([, amount]) => amount > 0)
       if (wanted.length === 0) return
       await lockUsage(session, projectId, wanted.map(([resource]) => resource).sort())
-      for (const [resource, amount] of wanted) await reserve(session, projectId, objectId, resource, amount)
+      await reserve(session, projectId, objectId, wanted)
     },
     release: async (objectId) => await release(session, objectId),
   }
@@ -69,12 +69,13 @@ async function release(session: Session, objectId: string): Promise<void> {
     `SELECT project_id, resource, amount FROM quota_reservations WHERE object_id = ? ORDER BY project_id, resource${session.dialect.forUpdate}`,
     [objectId],
   )
-  for (const row of taken) {
-    await session.run('UPDATE quota_usages SET used = used - ? WHERE project_id = ? AND resource = ?', [
-      asNumber(row['amount']),
-      asText(row['project_id']),
-      asText(row['resource']),
-    ])
+  for (const projectId of new Set(taken.map((row) => asText(row['project_id'])))) {
+    const own = taken.filter((row) => asText(row['project_id']) === projectId)
+    await count(
+      session,
+      projectId,
+      own.map((row) => [asText(row['resource']), -asNumber(row['amount'])] as const),
+    )
   }
   if (taken.length > 0) await session.run('DELETE FROM quota_reservations WHERE object_id = ?', [objectId])
 }
@@ -102,16 +103,24 @@ async function lockUsage(session: Session, projectId: string, resources: readonl
   return byResource(await session.rows(select, [projectId, ...resources]), 'used')
 }
 
-async function reserve(session: Session, projectId: string, objectId: string, resource: string, amount: number): Promise<void> {
-  await session.run('UPDATE quota_usages SET used = used + ? WHERE project_id = ? AND resource = ?', [amount, projectId, resource])
+type Amount = readonly [resource: string, amount: number]
+
+async function count(session: Session, projectId: string, amounts: readonly Amount[]): Promise<void> {
+  const cases = amounts.map(() => 'WHEN ? THEN ?').join(' ')
+  await session.run(
+    `UPDATE quota_usages SET used = used + CASE resource ${cases} ELSE 0 END WHERE project_id = ? AND resource IN (${marks(amounts.length)})`,
+    [...amounts.flat(), projectId, ...amounts.map(([resource]) => resource)],
+  )
+}
+
+async function reserve(session: Session, projectId: string, objectId: string, amounts: readonly Amount[]): Promise<void> {
+  await count(session, projectId, amounts)
   const clash = session.dialect.onClash(
     ['object_id', 'project_id', 'resource'],
     [`amount = quota_reservations.amount + ${session.dialect.incoming('amount')}`],
   )
-  await session.run(`INSERT INTO quota_reservations (object_id, project_id, resource, amount) VALUES (?, ?, ?, ?)${clash}`, [
-    objectId,
-    projectId,
-    resource,
-    amount,
-  ])
+  await session.run(
+    `INSERT INTO quota_reservations (object_id, project_id, resource, amount) VALUES ${amounts.map(() => '(?, ?, ?, ?)').join(', ')}${clash}`,
+    amounts.flatMap(([resource, amount]) => [objectId, projectId, resource, amount]),
+  )
 }
