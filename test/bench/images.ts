@@ -6,7 +6,7 @@ import { mkdtemp, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Service } from '../support/service.js'
-import { median, type Row, timed } from './measure.js'
+import { below, median, type Row, timed } from './measure.js'
 import type { Tenant } from './tenant.js'
 
 const run = promisify(execFile)
@@ -63,7 +63,7 @@ export async function imageOf512MiB(service: Service, tenant: Tenant): Promise<R
         ours: median(samples),
         floor: median(floor),
         unit: 'ms',
-        budget: '< 1000 ms',
+        budget: [below(1000)],
         against,
       },
     ]

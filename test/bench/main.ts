@@ -1,25 +1,27 @@
 /**
  * `npm run bench`: what a tenant waits for, each beside its floor measured in the same run, as ratios. Prints a
- * table and writes JSON to the path given by `--json`. No budget is asserted here: figures are for people.
+ * table and writes JSON to the path given by `--json`. Each budget is told as met or missed, none is asserted: on a busy
+ * machine only the ratios and the processor time mean anything.
  */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { mariaDbSays, startMariaDb } from '../support/mariadb.js'
 import { type Service, startService } from '../support/service.js'
 import { coldStart, memory } from './footprint.js'
 import { imageOf512MiB } from './images.js'
 import { listing } from './listing.js'
-import { median, quantile, type Row, repeat, table, timed } from './measure.js'
+import { above, below, median, processorTime, quantile, type Row, repeat, table, timed, within } from './measure.js'
 import { mergeThroughput } from './merge.js'
 import { startRawQemu } from './raw.js'
 import { type Tenant, tenantOf } from './tenant.js'
 
 const GIB = 1024 ** 3
 /** Rounds before the first that counts: code is compiled, validators are made, files are in the cache. */
-const WARM_UP = 8
+const WARM_UP = 24
 const { values } = parseArgs({ options: { json: { type: 'string' }, quick: { type: 'boolean', default: false } } })
 const n = (full: number): number => (values.quick ? Math.max(3, Math.round(full / 6)) : full)
 
@@ -32,7 +34,7 @@ const row = (what: string, samples: readonly number[], more: Partial<Row> = {}):
   ...more,
 })
 
-async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Promise<Row[]> {
+async function liveSnapshots(service: Service, tenant: Tenant, engine: string, millis: number): Promise<Row[]> {
   const server = await tenant.server()
   const volume = await tenant.createVolume({ size: 1 })
   await tenant.attach(server, volume)
@@ -40,6 +42,8 @@ async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Pr
   const floor: number[] = []
   const samples: number[] = []
   const removals: number[] = []
+  const cpu: number[] = []
+  const pid = service.process.pid ?? 0
   const taken: string[] = []
   for (let index = 0; index < WARM_UP; index++) {
     await raw.snapshot()
@@ -50,7 +54,9 @@ async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Pr
   // Turn and turn about, so that both see the same machine. Depth stays low on both sides.
   for (let index = 0; index < n(30); index++) {
     floor.push(await timed(() => raw.snapshot()))
+    const before = processorTime(pid)
     const one = await tenant.snapshot(volume)
+    cpu.push(processorTime(pid) - before)
     samples.push(one.available)
     taken.push(one.id)
     if (taken.length === 8) await forget()
@@ -60,10 +66,11 @@ async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Pr
   return [
     row(`POST snapshot of an attached volume to available, ${engine}`, samples, {
       floor: median(floor),
-      budget,
+      cpu: median(cpu),
+      budget: [below(millis), within(3)],
       against: 'the same QMP by hand',
     }),
-    row(`DELETE snapshot to 404, online, ${engine}`, removals, { budget: '< 10 ms' }),
+    row(`DELETE snapshot to 404, online, ${engine}`, removals, { budget: [below(10)] }),
   ]
 
   async function forget(): Promise<void> {
@@ -71,7 +78,7 @@ async function liveSnapshots(tenant: Tenant, engine: string, budget: string): Pr
   }
 }
 
-async function offlineSnapshots(tenant: Tenant, engine: string): Promise<Row[]> {
+async function offlineSnapshots(service: Service, tenant: Tenant, engine: string): Promise<Row[]> {
   const volume = await tenant.createVolume({ size: 1 })
   const once = async (): Promise<number> => (await tenant.snapshot(volume)).available
   await repeat(WARM_UP, once)
@@ -80,19 +87,27 @@ async function offlineSnapshots(tenant: Tenant, engine: string): Promise<Row[]> 
   // Sixteen callers share sixty requests; it is over when every snapshot is available.
   const burst = async (): Promise<number> =>
     await timed(async () => {
+      const start = performance.now()
       const queue = Array.from({ length: 60 }, (_, index) => many[index % 16] as string)
       await Promise.all(
         Array.from({ length: 16 }, async () => {
           for (let next = queue.pop(); next !== undefined; next = queue.pop()) await tenant.acceptSnapshot(next)
         }),
       )
+      accepted.push(performance.now() - start)
       await tenant.settled()
     })
-  await burst()
-  const bursts = await repeat(3, burst)
+  const accepted: number[] = []
+  await repeat(2, burst)
+  accepted.length = 0
+  const before = processorTime(service.process.pid ?? 0)
+  const bursts = await repeat(5, burst)
+  const cpu = (processorTime(service.process.pid ?? 0) - before) / (5 * 60)
+  const rate = { n: 5, unit: '/s', budget: [above(400, '/s')] }
   return [
-    row(`POST snapshot of a detached volume to available, ${engine}`, taken, { budget: '< 10 ms' }),
-    { what: `burst of 60 snapshots at 16 at once, ${engine}`, n: 3, ours: 60_000 / median(bursts), unit: '/s', budget: '> 400 /s' },
+    row(`POST snapshot of a detached volume to available, ${engine}`, taken, { budget: [below(10)] }),
+    { what: `burst of 60 snapshots at 16 at once: accepted, ${engine}`, ours: 60_000 / median(accepted), ...rate },
+    { what: `burst of 60 snapshots at 16 at once: available, ${engine}`, ours: 60_000 / median(bursts), cpu, ...rate },
   ]
 }
 
@@ -106,29 +121,32 @@ async function on(engine: string, env: Record<string, string>, work: (service: S
   }
 }
 
+const sizes = values.quick ? [1000] : [1000, 100_000]
 const rows: Row[] = []
 rows.push(...(await coldStart(n(5))))
 rows.push(
   ...(await on('SQLite', {}, async (service, tenant) => [
-    ...(await liveSnapshots(tenant, 'SQLite', '< 10 ms, < 3x')),
-    ...(await offlineSnapshots(tenant, 'SQLite')),
+    ...(await liveSnapshots(service, tenant, 'SQLite', 10)),
+    ...(await offlineSnapshots(service, tenant, 'SQLite')),
     ...(await imageOf512MiB(service, tenant)),
     ...(await mergeThroughput(service, tenant)),
-    ...(await listing(service, tenant, values.quick ? [1000] : [1000, 100_000])),
+    ...(await listing(service, tenant, { url: `sqlite:${join(service.stateDir, 'strata.sqlite')}`, engine: 'SQLite', sizes })),
     ...memory(service),
   ])),
 )
 const mariadb = await startMariaDb()
 await mariaDbSays(mariadb.socketPath, 'CREATE DATABASE bench')
+const url = `mysql://root@localhost/bench?socketPath=${mariadb.socketPath}`
 rows.push(
-  ...(await on(
-    'MariaDB',
-    { STRATA_DATABASE_URL: `mysql://root@localhost/bench?socketPath=${mariadb.socketPath}` },
-    async (_service, tenant) => [...(await liveSnapshots(tenant, 'MariaDB', '< 15 ms')), ...(await offlineSnapshots(tenant, 'MariaDB'))],
-  )),
+  ...(await on('MariaDB', { STRATA_DATABASE_URL: url }, async (service, tenant) => [
+    ...(await liveSnapshots(service, tenant, 'MariaDB', 15)),
+    ...(await offlineSnapshots(service, tenant, 'MariaDB')),
+    ...(await listing(service, tenant, { url, engine: 'MariaDB', sizes })),
+  ])),
 )
 await mariadb.stop()
 
+const told = (row: Row) => ({ ...row, budget: row.budget?.map((one) => ({ text: one.text, met: one.met(row) })) })
 const conditions = {
   date: new Date().toISOString(),
   commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
@@ -152,4 +170,4 @@ process.stdout.write(
     .map(([key, value]) => `${key}: ${value}`)
     .join('\n')}\n`,
 )
-if (values.json !== undefined) await writeFile(values.json, JSON.stringify({ conditions, rows }, null, 2))
+if (values.json !== undefined) await writeFile(values.json, JSON.stringify({ conditions, rows: rows.map(told) }, null, 2))

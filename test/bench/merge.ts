@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Service } from '../support/service.js'
 import { until } from '../support/until.js'
-import type { Row } from './measure.js'
+import { atLeast, type Row } from './measure.js'
 import { startRawQemu } from './raw.js'
 import type { Tenant } from './tenant.js'
 
@@ -86,7 +86,7 @@ export async function mergeThroughput(service: Service, tenant: Tenant): Promise
       ours: middle('copy'),
       floor: middle('floor'),
       unit: 'MiB/s',
-      budget: '> 0.95x',
+      budget: [atLeast(0.95)],
       against,
     },
     { what: `merge of ${DATA_MIB} MiB, online: whole job`, n: 3, ours: middle('whole'), floor: middle('floor'), unit: 'MiB/s', against },
