@@ -28,6 +28,7 @@ import {
   recordEvent,
   type VolumeDeps,
 } from './access.js'
+import { requireItem, withoutItem } from './metadata.js'
 import { enqueueSnapshotDeletion, isBeingDeleted } from './snapshot-deletion.js'
 
 export interface NewSnapshot {
@@ -101,7 +102,7 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
 
   showSnapshotMetadataItem: async (caller: Caller, id: string, key: string): Promise<string> => {
     const { metadata } = await findSnapshot(deps.db.read, caller, id)
-    return itemOf(metadata, key) ?? missingItem(id, key)
+    return requireItem('Snapshot', id, metadata, key)
   },
 
   /** `merge` keeps the keys that are not named. */
@@ -122,8 +123,7 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
       await stores.snapshots.update(id, { updatedAt: deps.clock.now() })
       const snapshot = await findSnapshot(stores, caller, id)
       allowMember(caller, 'volume:delete_snapshot_metadata')
-      if (itemOf(snapshot.metadata, key) === undefined) missingItem(id, key)
-      const { [key]: _, ...rest } = snapshot.metadata
+      const rest = withoutItem('Snapshot', id, snapshot.metadata, key)
       await stores.snapshots.update(id, { metadata: rest, updatedAt: deps.clock.now() })
     }),
 
@@ -177,12 +177,6 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
 })
 
 export type SnapshotService = ReturnType<typeof createSnapshotService>
-
-const itemOf = (metadata: Metadata, key: string): string | undefined => (Object.hasOwn(metadata, key) ? metadata[key] : undefined)
-
-function missingItem(id: string, key: string): never {
-  throw new DomainError('notFound', `Snapshot ${id} has no metadata with key ${key}.`)
-}
 
 async function requireSnapshotable(stores: Stores, volume: Volume, alsoInUse: boolean): Promise<Disk> {
   const details = () => heldBy(stores, `chain:${volume.diskId}`)

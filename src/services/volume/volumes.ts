@@ -26,6 +26,7 @@ import {
   type VolumeRecord,
 } from './access.js'
 import { createVolumeAttaching } from './attaching.js'
+import { requireItem, withoutItem } from './metadata.js'
 import { enqueueSnapshotDeletion, isBeingDeleted } from './snapshot-deletion.js'
 import { createVolumeActions } from './volume-actions.js'
 import { createVolumeCreation } from './volume-create.js'
@@ -103,7 +104,7 @@ export const createVolumeService = (deps: VolumeDeps) => ({
 
   showVolumeMetadataItem: async (caller: Caller, id: string, key: string): Promise<string> => {
     const { metadata } = await findVolume(deps.db.read, caller, id)
-    return itemOf(metadata, key) ?? missingItem(id, key)
+    return requireItem('Volume', id, metadata, key)
   },
 
   /** `merge` keeps the keys that are not named. What is there and not as `expected` stays; the reply is told undefined. */
@@ -132,8 +133,7 @@ export const createVolumeService = (deps: VolumeDeps) => ({
       const volume = await holdVolume(deps, stores, caller, id)
       allowMember(caller, 'volume:delete_volume_metadata')
       refuseMetadata(volume, 'Deleting')
-      if (itemOf(volume.metadata, key) === undefined) missingItem(id, key)
-      const { [key]: _, ...rest } = volume.metadata
+      const rest = withoutItem('Volume', id, volume.metadata, key)
       await stores.volumes.update(id, { metadata: rest, updatedAt: deps.clock.now() })
     }),
 
@@ -150,12 +150,6 @@ export const createVolumeService = (deps: VolumeDeps) => ({
 export type VolumeService = ReturnType<typeof createVolumeService>
 
 const listScope = (caller: Caller, allTenants: boolean): Scope => (caller.isAdmin && allTenants ? ANY : { projectId: caller.projectId })
-
-const itemOf = (metadata: Metadata, key: string): string | undefined => (Object.hasOwn(metadata, key) ? metadata[key] : undefined)
-
-function missingItem(id: string, key: string): never {
-  throw new DomainError('notFound', `Volume ${id} has no metadata with key ${key}.`)
-}
 
 function refuseMetadata(volume: Volume, doing: 'Updating' | 'Deleting'): void {
   if (volume.status === 'maintenance' || volume.status === 'uploading')
