@@ -8,25 +8,27 @@ export const serviceEnds = (): DomainError => new DomainError('unavailable', 'Th
 
 export async function* untilEnded(source: AsyncIterable<Uint8Array>, ending: AbortSignal): AsyncGenerator<Uint8Array> {
   const bytes = source[Symbol.asyncIterator]()
-  let stop: (() => void) | undefined
-  const ended = new Promise<never>((_, reject) => {
-    stop = () => reject(serviceEnds())
-    ending.addEventListener('abort', stop, { once: true })
-    if (ending.aborted) stop()
-  })
-  ended.catch(() => {})
   let whole = false
   try {
     while (!whole) {
-      const next = await Promise.race([ended, bytes.next().catch(brokenOff)])
+      const next = await unlessEnding(bytes.next().catch(brokenOff), ending)
       whole = next.done === true
       if (next.done !== true) yield next.value
     }
   } finally {
-    if (stop !== undefined) ending.removeEventListener('abort', stop)
     // When we end, the connection is still needed for the answer.
     if (!whole && !ending.aborted) await bytes.return?.()
   }
+}
+
+/** Not a race against one promise that lasts as long as the upload: that one would hold on to every piece it was raced with. */
+function unlessEnding<T>(piece: Promise<T>, ending: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(serviceEnds())
+    ending.addEventListener('abort', stop, { once: true })
+    if (ending.aborted) stop()
+    void piece.then(resolve, reject).finally(() => ending.removeEventListener('abort', stop))
+  })
 }
 
 function brokenOff(cause: unknown): never {
