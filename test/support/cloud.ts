@@ -200,7 +200,8 @@ export function createCloud(service: () => Service) {
     /** No job is queued, running or undoing; returns those that need a person. */
     async settled(timeoutMs = PATIENCE_MS): Promise<SeenJob[]> {
       const unfinished = async (): Promise<SeenJob[]> =>
-        (await Promise.all(['queued', 'running', 'undoing'].map((state) => this.jobs(`&state=${state}`)))).flat()
+        // One look: between one for each state a job could slip from that not yet asked for into one asked before.
+        (await this.jobs()).filter((job) => ['queued', 'running', 'undoing'].includes(job.state))
       await until(async () => (await unfinished()).length === 0, { what: 'all jobs to end', timeoutMs }).catch(async (error: Error) => {
         throw new Error(`${error.message}: ${JSON.stringify(await unfinished())}`)
       })

@@ -12,6 +12,8 @@ const run = promisify(execFile)
 
 export interface MariaDb {
   readonly socketPath: string
+  /** Killed, and started again on the same data. */
+  restart(whileAway?: () => Promise<void>): Promise<void>
   stop(): Promise<void>
 }
 
@@ -33,41 +35,54 @@ export async function startMariaDb(): Promise<MariaDb> {
     await rm(home, { recursive: true, force: true })
     throw error.code === 'ENOENT' ? new Error(MISSING) : error
   })
-  const server = spawn(
-    'setpriv',
-    [
-      '--pdeathsig',
-      'KILL',
-      'mariadbd',
-      '--no-defaults',
-      ...asRoot,
-      `--datadir=${data}`,
-      `--socket=${socketPath}`,
-      `--tmpdir=${home}`,
-      `--pid-file=${join(home, 'pid')}`,
-      '--skip-networking',
-      '--skip-name-resolve',
-      '--skip-log-bin',
-      '--character-set-server=utf8mb4',
-      '--default-time-zone=+00:00',
-      '--transaction-isolation=READ-COMMITTED',
-      '--max-connections=400',
-    ],
-    { env, stdio: ['ignore', 'ignore', 'pipe'] },
-  )
-  let said = ''
-  server.stderr?.on('data', (chunk) => {
-    said = (said + String(chunk)).slice(-4000)
-  })
-  const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()))
-  server.once('error', () => {})
-  await untilReady(server, socketPath, () => said)
-  return {
-    socketPath,
-    async stop() {
-      // Nothing in it is wanted again: no orderly shutdown, which takes a second.
+  const begin = (): ChildProcess =>
+    spawn(
+      'setpriv',
+      [
+        '--pdeathsig',
+        'KILL',
+        'mariadbd',
+        '--no-defaults',
+        ...asRoot,
+        `--datadir=${data}`,
+        `--socket=${socketPath}`,
+        `--tmpdir=${home}`,
+        `--pid-file=${join(home, 'pid')}`,
+        '--skip-networking',
+        '--skip-name-resolve',
+        '--skip-log-bin',
+        '--character-set-server=utf8mb4',
+        '--default-time-zone=+00:00',
+        '--transaction-isolation=READ-COMMITTED',
+        '--max-connections=400',
+      ],
+      { env, stdio: ['ignore', 'ignore', 'pipe'] },
+    )
+  const start = async () => {
+    const server = begin()
+    let said = ''
+    server.stderr?.on('data', (chunk) => {
+      said = (said + String(chunk)).slice(-4000)
+    })
+    const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()))
+    server.once('error', () => {})
+    await untilReady(server, socketPath, () => said)
+    return async (): Promise<void> => {
       server.kill('SIGKILL')
       await ended
+    }
+  }
+  let kill = await start()
+  return {
+    socketPath,
+    async restart(whileAway) {
+      await kill()
+      await whileAway?.()
+      kill = await start()
+    },
+    async stop() {
+      // Nothing in it is wanted again: no orderly shutdown, which takes a second.
+      await kill()
       await rm(home, { recursive: true, force: true })
     },
   }
