@@ -5,7 +5,7 @@
 import type { Micros } from '../src/domain/time.js'
 import type { Database } from '../src/ports/stores.js'
 import { migrate } from './migrate.js'
-import { type Log, openPool } from './pool.js'
+import type { Log, Pool } from './pool.js'
 import { type Purged, type PurgeOptions, purge } from './purge.js'
 import { createStores } from './stores/stores.js'
 import { createUnitOfWork, type Engine, readSession } from './transaction.js'
@@ -44,4 +44,17 @@ export async function openDatabase({ url, logger, now = () => Date.now() * 1000,
       ),
     close: pool.close,
   }
+}
+
+/** Each engine is loaded only by those who use it. */
+async function openPool(url: string, logger: Log | undefined): Promise<Pool> {
+  if (url.startsWith('sqlite:')) {
+    const { openSqlite } = await import('./sqlite.js')
+    return openSqlite(url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, ''))
+  }
+  if (url.startsWith('mysql://')) {
+    const { openMysql } = await import('./mysql.js')
+    return openMysql(url, logger)
+  }
+  throw new TypeError('the database url must begin with sqlite: or mysql://')
 }

@@ -1,7 +1,4 @@
-/**
- * Connections, whichever engine they go to: a place to oneself for a transaction, and one statement at a time for reads.
- * Each engine is loaded only by those who use it.
- */
+/** Connections, whichever engine they go to: a place to oneself for a transaction, and one statement at a time for reads. */
 import type { Dialect } from './dialect.js'
 import type { Row, Value } from './session.js'
 
@@ -24,16 +21,4 @@ export interface Pool {
   /** One statement on any connection. */
   read(sql: string, bindings?: readonly Value[]): Promise<Row[]>
   close(): Promise<void>
-}
-
-export async function openPool(url: string, logger: Log | undefined): Promise<Pool> {
-  if (url.startsWith('sqlite:')) {
-    const { openSqlite } = await import('./sqlite.js')
-    return openSqlite(url.slice('sqlite:'.length).replace(/^\/\/(?=\/)/, ''))
-  }
-  if (url.startsWith('mysql://')) {
-    const { openMysql } = await import('./mysql.js')
-    return openMysql(url, logger)
-  }
-  throw new TypeError('the database url must begin with sqlite: or mysql://')
 }

@@ -32,6 +32,7 @@ import { createMetrics } from './metrics.js'
 import { createBell, createOps } from './ops-http.js'
 import type { Doorbell } from './ports/doorbell.js'
 import { ANY, type Database } from './ports/stores.js'
+import { DEFAULT_SETTINGS } from './services/deps.js'
 import type { Services } from './services/services.js'
 import type { startWork } from './work.js'
 import { createLocalDoorbell, type LocalDoorbell } from './worker/doorbell.js'
@@ -100,7 +101,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   const parts = await import('./work.js')
   const adapters = parts.createAdapters(config, { db, clock })
   if (answers) {
-    const { createServices, DEFAULT_SETTINGS } = await import('./services/services.js')
+    const { createServices } = await import('./services/services.js')
     services = createServices({
       db,
       doorbell,

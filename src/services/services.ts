@@ -2,13 +2,8 @@
  * All that a caller may ask, as one plain object; the API knows nothing else of the inside. Each service is made by a
  * factory of one deps object and adds its line to `Services` and to `createServices`.
  */
-import type { HostAuditor } from '../ports/auditor.js'
-import type { Clock } from '../ports/clock.js'
-import type { Doorbell } from '../ports/doorbell.js'
-import type { ImageStore } from '../ports/image-store.js'
-import type { Database } from '../ports/stores.js'
 import { type ComputeServices, createComputeServices } from './compute/compute.js'
-import type { ConsolePort } from './compute/console.js'
+import type { ServiceDeps } from './deps.js'
 import { createIdempotencyService, type IdempotencyService, recordAnswers } from './idempotency.js'
 import { createIdentityService, type IdentityService } from './identity/identity.js'
 import { createImageService, type ImageService } from './image/images.js'
@@ -23,50 +18,6 @@ import { createSnapshotService, type SnapshotService } from './volume/snapshots.
 import { createVolumeTransferService, type VolumeTransferService } from './volume/transfers.js'
 import { createVolumeTypeService, type VolumeTypeService } from './volume/types.js'
 import { createVolumeService, type VolumeService } from './volume/volumes.js'
-
-/** What services must know of the configuration. Sizes in bytes, durations in seconds. */
-export interface ServiceSettings {
-  /** The host new disks and servers are put on. */
-  readonly hostId: string
-  readonly region: string
-  readonly availabilityZone: string
-  /** Most items on one page of any list. */
-  readonly maxPageSize: number
-  readonly tokenLifetime: number
-  /** scrypt: cost 2^n of newly set passwords. */
-  readonly passwordCost: number
-  /** Wrong passwords allowed per user and address within a minute. */
-  readonly loginAttempts: number
-  /** Directory for uploads on their way. */
-  readonly stagingDir: string
-  readonly maxImageSize: number
-  readonly maxVirtualSize: number
-  /** What other processes of ours ring with; without it only an administrator's token rings. */
-  readonly doorbellSecret?: string | undefined
-}
-
-const GIB = 2 ** 30
-export const DEFAULT_SETTINGS: Omit<ServiceSettings, 'hostId' | 'stagingDir'> = {
-  region: 'RegionOne',
-  availabilityZone: 'nova',
-  maxPageSize: 1000,
-  tokenLifetime: 3600,
-  passwordCost: 15,
-  loginAttempts: 10,
-  maxImageSize: 1024 * GIB,
-  maxVirtualSize: 64 * 1024 * GIB,
-}
-
-export interface ServiceDeps {
-  readonly db: Database
-  readonly doorbell: Doorbell
-  readonly clock: Clock
-  readonly settings: ServiceSettings
-  readonly imageStore: ImageStore
-  /** The serial logs of the host's guests. */
-  readonly console: ConsolePort
-  readonly auditor: HostAuditor
-}
 
 export interface Services {
   readonly compute: ComputeServices

@@ -5,7 +5,7 @@
 import type { Caller } from '../../domain/caller.js'
 import type { Project, Role, RoleAssignment, User } from '../../domain/identity.js'
 import { ANY, type Query, type Records, type Stores } from '../../ports/stores.js'
-import type { ServiceDeps } from '../services.js'
+import type { ServiceDeps } from '../deps.js'
 import { DEFAULT_DOMAIN, newId } from './names.js'
 import { hashPassword } from './passwords.js'
 import { type AssignmentIds, admin, changed, defined, filterOf, must, nameOf, noAssignment, unique } from './records.js'
