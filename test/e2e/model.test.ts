@@ -41,5 +41,5 @@ it.each([
       await run.write()
     }
   },
-  (seconds + 120) * 1000,
+  (seconds + 240) * 1000,
 )

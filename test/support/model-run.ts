@@ -7,6 +7,8 @@ import { holders, inspect, openTables, type Tables } from './model-check.js'
 import { type Service, startService } from './service.js'
 import { until } from './until.js'
 
+/** A server on a volume has no image to say that it need not be asked: it is given its minute to shut down. */
+const PATIENCE_MS = 100_000
 const BLANK: Content = new Map()
 const LIMITS = { volumes: 7, snapshots: 9, images: 4, servers: 2 }
 const QUOTA = { volumes: -1, snapshots: -1, gigabytes: -1 }
@@ -225,7 +227,7 @@ export async function createModelRun(chance: Dice, url: string): Promise<ModelRu
         calm = busy().length === 0 ? calm + 1 : 0
         return calm > 3
       },
-      { what: 'all jobs to end', timeoutMs: 60_000 },
+      { what: 'all jobs to end', timeoutMs: PATIENCE_MS },
     ).catch(() => {
       throw new Error(`jobs never ended: ${JSON.stringify(busy())}\n${story.slice(-30).join('\n')}\n${service.log().slice(-3000)}`)
     })
