@@ -76,6 +76,14 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
     return keep(serverId, await firstToAnswer(pathsOf(stateDir, serverId).monitors), identity)
   }
 
+  const reach = async (serverId: string): Promise<Guest | undefined> => {
+    const identity = await locate(stateDir, serverId)
+    if (identity === undefined) return undefined
+    const attempt = connecting.get(serverId) ?? connect(serverId, identity).finally(() => connecting.delete(serverId))
+    connecting.set(serverId, attempt)
+    return await attempt
+  }
+
   const launchOne = async (spec: GuestSpec): Promise<void> => {
     if ((await locate(stateDir, spec.serverId)) !== undefined) throw refused(`server ${spec.serverId} has a QEMU already`)
     const accel = await options.accel()
@@ -116,13 +124,13 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
       await launching.get(serverId)
       const cached = cache.get(serverId)
       if (cached?.session.state === 'running') return cached.guest
-      const under = connecting.get(serverId)
-      if (under !== undefined) return await under
-      const identity = await locate(stateDir, serverId)
-      if (identity === undefined) return undefined
-      const attempt = connecting.get(serverId) ?? connect(serverId, identity).finally(() => connecting.delete(serverId))
-      connecting.set(serverId, attempt)
-      return await attempt
+      try {
+        return await (connecting.get(serverId) ?? reach(serverId))
+      } catch (error) {
+        // It may have ended while it was asked: then there is none, and nobody need ask again.
+        if ((await locate(stateDir, serverId)) === undefined) return undefined
+        throw error
+      }
     },
     kill: async (serverId) => {
       const identity = await locate(stateDir, serverId)

@@ -148,6 +148,21 @@ describe('hypervisor', () => {
     await successor.close()
   })
 
+  it('finds none when the guest ends while it is asked', async () => {
+    const spec = guestSpec([])
+    await hypervisor.launch(spec)
+    const pid = await pidOf(spec)
+    await hypervisor.close()
+    process.kill(pid, 'SIGSTOP')
+    const successor = emulated(stateDir)
+    const asked = [successor.find(spec.serverId), successor.find(spec.serverId)]
+    const ends = async (): Promise<number> => (await readFile('/proc/net/unix', 'utf8')).split(`${runDir(spec)}/qmp.sock`).length - 1
+    await until(async () => (await ends()) > 1, { what: 'it to be asked' })
+    process.kill(pid, 'SIGKILL')
+    expect(await Promise.all(asked)).toEqual([undefined, undefined])
+    await successor.close()
+  })
+
   it('finds a guest that was started but never recorded', async () => {
     const spec = guestSpec([])
     await hypervisor.launch(spec)
