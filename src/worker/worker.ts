@@ -8,14 +8,15 @@ import type { Job } from '../domain/job.js'
 import { millisToMicros } from '../domain/time.js'
 import type { Registry } from '../operations/registry.js'
 import { operationKey } from '../operations/registry.js'
-import { ANY, type Stores } from '../ports/stores.js'
+import { ANY } from '../ports/stores.js'
 import type { WorkerPorts } from '../steps/tools.js'
 import { endIfStepless, operationOf, type Taken, takeJob } from './begin.js'
 import type { LocalDoorbell } from './doorbell.js'
 import type { RunResult } from './endings.js'
-import { endProcess, isAlive, startTimeOf } from './processes.js'
+import { endProcess, startTimeOf } from './processes.js'
 import { createProgress } from './progress.js'
 import { type Gap, runJob } from './runner.js'
+import { createSuccession } from './succession.js'
 
 export interface WorkerLog {
   info(fields: object, message: string): void
@@ -70,6 +71,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
   } = options
   const { db, clock, settings } = ports
   const hostId = settings.hostId
+  const succession = createSuccession({ ports, workerId, leaseMs, pollMs, log, endPredecessor })
   const runs = new Map<string, Run>()
   const timers: NodeJS.Timeout[] = []
   let accepting = false
@@ -84,7 +86,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
       if (startTime === undefined) throw new Error('cannot read when this process started')
       const now = clock.now()
       await db.transaction((s) => s.workers.insert({ id: workerId, hostId, pid: process.pid, startTime, heartbeatAt: now, createdAt: now }))
-      await inheritFromTheDead()
+      await succession.inheritFromTheDead()
       accepting = true
       stopRinging = doorbell.onRing(hostId, wake)
       every(pollMs, async () => wake())
@@ -106,7 +108,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
       for (const run of runs.values()) run.stop.abort()
       await claiming
       await Promise.all([...runs.values()].map((run) => run.ended))
-      await signOff(workerId).catch((error: unknown) => log.warn({ error }, 'could not sign off'))
+      await succession.signOff(workerId).catch((error: unknown) => log.warn({ error }, 'could not sign off'))
     },
     running: () => [...runs.keys()],
   }
@@ -124,22 +126,6 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
           })
       }, millis),
     )
-  }
-
-  /** Leases of workers of this host whose process is gone need not run out first. */
-  async function inheritFromTheDead(): Promise<void> {
-    for (const worker of await db.read.workers.list(ANY, { where: { hostId: { is: hostId } } })) {
-      if (worker.id === workerId || (await isAlive(worker))) continue
-      await signOff(worker.id)
-    }
-  }
-
-  /** Of one that does nothing any more: what it left unfinished may be claimed at once. */
-  async function signOff(id: string): Promise<void> {
-    await db.transaction(async (stores) => {
-      await stores.jobs.renew(id, 0)
-      await stores.workers.remove(id)
-    })
   }
 
   function wake(): void {
@@ -163,8 +149,8 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
   }
 
   async function claimOne(): Promise<boolean> {
-    const now = clock.now()
-    const wanted = { hostId, workerId, now, leaseFor: millisToMicros(leaseMs), except: [...runs.keys()] }
+    const began = clock.monotonic()
+    const wanted = { hostId, workerId, now: clock.now(), leaseFor: millisToMicros(leaseMs), except: [...runs.keys()] }
     const found = await take(wanted)
     if (found === undefined) return false
     const { claim } = found
@@ -172,6 +158,8 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
       ended(claim.job, found.ended)
       return true
     }
+    // Stopped in the middle of it: its lease began with it, and may be over. Whoever claims it next looks what is there.
+    if ((clock.monotonic() - began) / 1000 > leaseMs * (2 / 3)) return true
     const run: Run = {
       job: claim.job,
       stop: new AbortController(),
@@ -191,7 +179,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
     try {
       return await db.transaction(async (stores) => {
         const claim = await takeJob(stores, wanted, registry)
-        await oweTheEndOf(stores, claim?.expiredOwner)
+        await succession.oweTheEndOf(stores, claim?.expiredOwner)
         return claim && { claim, ended: await endIfStepless(stores, claim, registry, ports) }
       })
     } catch (error) {
@@ -199,16 +187,11 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
       log.warn({ error }, 'a job could not be begun with its claim')
       const claim = await db.transaction(async (stores) => {
         const found = await stores.jobs.claim(wanted)
-        await oweTheEndOf(stores, found?.expiredOwner)
+        await succession.oweTheEndOf(stores, found?.expiredOwner)
         return found
       })
       return claim && { claim }
     }
-  }
-
-  /** Whoever comes after us must know that it is still to be ended, should we go before. */
-  async function oweTheEndOf(stores: Stores, ownerId: string | null | undefined): Promise<void> {
-    if (ownerId != null && ownerId !== workerId) await stores.workers.update(ownerId, { heartbeatAt: 0 })
   }
 
   function ended(job: Job, result: RunResult): void {
@@ -219,7 +202,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
   async function perform(claim: Taken, run: Run): Promise<void> {
     const { job, lease } = claim
     try {
-      if (claim.expiredOwner !== null && claim.expiredOwner !== workerId) await endOwners(claim.expiredOwner, run.stop.signal)
+      if (claim.expiredOwner !== null && claim.expiredOwner !== workerId) await succession.endOwners(claim.expiredOwner, run.stop.signal)
       const operation = operationOf(registry, job)
       if (operation === undefined) throw new NeedsAttention(`This program does not know ${operationKey(job.operation, job.version)}.`)
       const progress = createProgress(clock, (now) => void db.transaction((s) => s.jobs.progress(lease, now)).catch(() => {}))
@@ -234,29 +217,6 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
       }
       // Anything else leaves the lease to run out: the job is claimed again and looked at with its journal.
       log.error({ ...aboutJob(job), error }, 'job stopped')
-    }
-  }
-
-  /**
-   * Until all are gone: the lease names us by now, so no later claim would tell whom to end. For the same reason not the
-   * last owner alone: it may have gone before it had ended its own predecessor, which is among those silent for a lease.
-   */
-  async function endOwners(ownerId: string, stop: AbortSignal): Promise<void> {
-    const silentSince = clock.now() - millisToMicros(leaseMs)
-    for (const owner of await db.read.workers.list(ANY, { where: { hostId: { is: hostId } } })) {
-      const mayAct = owner.id === ownerId || owner.heartbeatAt < silentSince
-      if (owner.id === workerId || owner.pid === process.pid || !mayAct) continue
-      for (;;) {
-        try {
-          await endPredecessor(owner)
-          break
-        } catch (error) {
-          stop.throwIfAborted()
-          log.error({ error, workerId: owner.id }, 'a worker that lost its lease does not end')
-          await clock.sleep(pollMs)
-        }
-      }
-      await db.transaction((stores) => stores.workers.remove(owner.id))
     }
   }
 

@@ -128,6 +128,27 @@ describe('a worker process', { timeout: 120_000 }, () => {
     expect(await judge(world)).toEqual([])
   })
 
+  it('runs nothing on a claim that took as long as its lease', async () => {
+    const { jobId } = await snapshot(null)
+    let slow = true
+    await work({ leaseMs: 600 }, (ports) => ({
+      ...ports,
+      db: {
+        ...ports.db,
+        transaction: async (run) => {
+          const answer = await ports.db.transaction(run)
+          if (!slow || (await world.db.read.jobs.find(ANY, jobId))?.attempts !== 1) return answer
+          slow = false
+          await clock.sleep(500)
+          return answer
+        },
+      },
+    }))
+    expect(await ended(jobId)).toBe('done')
+    expect((await world.db.read.jobs.find(ANY, jobId))?.attempts).toBe(2)
+    expect(await judge(world)).toEqual([])
+  })
+
   it('takes a job up again that it had to leave because the database was away', async () => {
     const { jobId } = await snapshot(null)
     let away = false

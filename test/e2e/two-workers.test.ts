@@ -100,7 +100,8 @@ describe('two workers on one database', () => {
       const known = new Set(settled.jobs.map((job) => job.id))
       const after = await cloud.jobs()
       expect(after.filter((job) => known.has(job.id))).toEqual(settled.jobs)
-      expect(after.filter((job) => !known.has(job.id) && (job.state !== 'done' || job.attempts !== 1))).toEqual([])
+      // One it was just claiming when it was stopped is claimed with a lease of before, so the other takes it over.
+      expect(after.filter((job) => !known.has(job.id) && (job.state !== 'done' || job.attempts > 2))).toEqual([])
       expect(cloud.layerFiles()).toEqual(expect.arrayContaining(settled.files))
       expect(other.process.exitCode).toBeNull()
       expect(await damaged(cloud.pool(), 'refused')).toEqual([])
