@@ -17,8 +17,6 @@ export interface SuccessionOptions {
   readonly endPredecessor: (worker: { pid: number; startTime: number }) => Promise<void>
 }
 
-export type Succession = ReturnType<typeof createSuccession>
-
 export function createSuccession({ ports, workerId, leaseMs, pollMs, log, endPredecessor }: SuccessionOptions) {
   const { db, clock } = ports
   const { hostId } = ports.settings
