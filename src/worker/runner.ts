@@ -68,7 +68,7 @@ export async function runJob(options: RunOptions): Promise<RunResult> {
       if (error instanceof TryLater || pastPivot()) return await endings.tryLater(say(cause), passes(cause))
       // A pool that is not mounted, a QEMU that is stopped: it may be there again before anyone gives up on it.
       if (isAway(error) && !signals.cancel.aborted && endings.mayWait()) return await endings.tryLater(say(error), true)
-      return await undoAll(say(error), error instanceof Cancelled)
+      return await undoAll(say(error), error instanceof Cancelled || signals.cancel.aborted)
     }
   }
 

@@ -167,6 +167,7 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
       makeWay: new AbortController(),
       ended: Promise.resolve(),
     }
+    if (claim.job.cancelRequested) run.cancel.abort()
     runs.set(claim.job.id, run)
     run.ended = perform(claim, run).finally(() => {
       runs.delete(claim.job.id)
@@ -202,7 +203,8 @@ export function createWorker(options: WorkerOptions): WorkerProcess {
   async function perform(claim: Taken, run: Run): Promise<void> {
     const { job, lease } = claim
     try {
-      if (claim.expiredOwner !== null && claim.expiredOwner !== workerId) await succession.endOwners(claim.expiredOwner, run.stop.signal)
+      // Ourselves too: a claim of ours that came to nothing may have been of another's, who is still to be ended.
+      if (claim.expiredOwner !== null) await succession.endOwners(claim.expiredOwner, run.stop.signal)
       const operation = operationOf(registry, job)
       if (operation === undefined) throw new NeedsAttention(`This program does not know ${operationKey(job.operation, job.version)}.`)
       const progress = createProgress(clock, (now) => void db.transaction((s) => s.jobs.progress(lease, now)).catch(() => {}))

@@ -85,6 +85,24 @@ async function ended(jobId: string): Promise<string> {
   }
 }
 
+/** Its n-th claim is committed, and known to the claimer only when most of the lease is over. */
+function slowToClaim(jobId: string, nth: number) {
+  let slow = true
+  return (ports: WorkerOptions['ports']): WorkerOptions['ports'] => ({
+    ...ports,
+    db: {
+      ...ports.db,
+      transaction: async (run) => {
+        const answer = await ports.db.transaction(run)
+        if (!slow || (await world.db.read.jobs.find(ANY, jobId))?.attempts !== nth) return answer
+        slow = false
+        await clock.sleep(500)
+        return answer
+      },
+    },
+  })
+}
+
 async function running(): Promise<string> {
   const serverId = await world.server('active')
   await world.attach(serverId, volume)
@@ -130,22 +148,20 @@ describe('a worker process', { timeout: 120_000 }, () => {
 
   it('runs nothing on a claim that took as long as its lease', async () => {
     const { jobId } = await snapshot(null)
-    let slow = true
-    await work({ leaseMs: 600 }, (ports) => ({
-      ...ports,
-      db: {
-        ...ports.db,
-        transaction: async (run) => {
-          const answer = await ports.db.transaction(run)
-          if (!slow || (await world.db.read.jobs.find(ANY, jobId))?.attempts !== 1) return answer
-          slow = false
-          await clock.sleep(500)
-          return answer
-        },
-      },
-    }))
+    await work({ leaseMs: 600 }, slowToClaim(jobId, 1))
     expect(await ended(jobId)).toBe('done')
     expect((await world.db.read.jobs.find(ANY, jobId))?.attempts).toBe(2)
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('ends the process it takes a job from also when its first claim of that job came to nothing', async () => {
+    const { jobId } = await snapshot(null)
+    const stopped = await child('before-settle', 'SIGSTOP')
+    await work({ leaseMs: 600 }, slowToClaim(jobId, 2))
+    expect(await ended(jobId)).toBe('done')
+    expect((await world.db.read.jobs.find(ANY, jobId))?.attempts).toBe(3)
+    if (stopped.exitCode === null && stopped.signalCode === null) await once(stopped, 'exit')
+    expect(stopped.signalCode).toBe('SIGKILL')
     expect(await judge(world)).toEqual([])
   })
 

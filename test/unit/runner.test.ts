@@ -64,14 +64,14 @@ const enqueue = async (): Promise<string> => {
   return await database.db.transaction((s) => s.jobs.enqueue(descriptor, { id: randomUUID() }, { hostId, origin }))
 }
 
-async function run(plan: Partial<Plan<object, Tools>>, more: { cancel?: boolean; dieAt?: string; after?: number } = {}) {
+async function run(plan: Partial<Plan<object, Tools>>, more: { cancel?: boolean | AbortController; dieAt?: string; after?: number } = {}) {
   time += (more.after ?? 3600) * 1_000_000
   const claim = await database.db.transaction((s) =>
     s.jobs.claim({ hostId, workerId: randomUUID(), now: time, leaseFor: 1_000_000, except: [] }),
   )
   if (claim === undefined) throw new Error('nothing to run')
   const stop = new AbortController()
-  const cancel = new AbortController()
+  const cancel = more.cancel instanceof AbortController ? more.cancel : new AbortController()
   if (more.cancel === true) cancel.abort()
   const operation = { descriptor: descriptor as unknown as Descriptor<object>, plan: () => planned(plan) }
   const ports = { db: database.db, clock } as unknown as WorkerPorts
@@ -235,6 +235,16 @@ describe('the runner', () => {
     await enqueue()
     expect(await run(plan)).toBe('requeued')
     expect(await run(plan, { after: 1, cancel: true })).toBe('cancelled')
+  })
+
+  it('is cancelled, not failed, when that is asked for while it finds something away', async () => {
+    const cancel = new AbortController()
+    const apply = (): Promise<never> => {
+      cancel.abort()
+      return Promise.reject(unavailable('away'))
+    }
+    await enqueue()
+    expect(await run({ prepare: [step('undoable', 'a', { apply })] }, { cancel })).toBe('cancelled')
   })
 
   it('fails at once where there is no room, and says so', async () => {
