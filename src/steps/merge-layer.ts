@@ -221,11 +221,17 @@ async function commitDown(tools: Tools, layerId: string, childId: string): Promi
       // Beyond this there is no making way: the disk is being switched.
       await settled(host, id, await waitFor(tools, host, { id, writes: [layerId], until: 'concluded' }, tools.stop))
     } catch (error) {
+      // Not when told to stop: whoever takes over finds the guest standing, and goes on from there.
+      if (
+        pausedAt !== undefined &&
+        guest !== undefined &&
+        !tools.stop.aborted &&
+        !(await switched()) &&
+        (await wake(tools, guest.serverId))
+      )
+        tools.learn({ guestPausedMs: millisSince(tools, pausedAt) } satisfies PauseFacts)
       // A commit that ended without effect leaves its base open for writing: nobody else could read it.
       if (error instanceof Yielded || error instanceof Deferred) await host.seal(layerId)
-      // Not when told to stop: whoever takes over finds the guest standing, and goes on from there.
-      if (pausedAt === undefined || guest === undefined || tools.stop.aborted || (await switched())) throw error
-      if (await wake(tools, guest.serverId)) tools.learn({ guestPausedMs: millisSince(tools, pausedAt) } satisfies PauseFacts)
       throw error
     }
   })
