@@ -47,7 +47,9 @@ export function createPowerCut({ ports, registry, log, silentMs = 30_000, answer
 
   async function cut(serverId: string, job: Job): Promise<boolean> {
     const holders = await holdersOf(job)
-    if (holders.length === 0 || (await answers(serverId))) {
+    // One that waits for a person keeps its locks whatever becomes of QEMU, and QEMU is part of what that person looks at.
+    const isFutile = holders.length === 0 || holders.some((one) => one.state === 'needs_attention')
+    if (isFutile || (await answers(serverId))) {
       silentSince.delete(serverId)
       return false
     }
@@ -55,6 +57,9 @@ export function createPowerCut({ ports, registry, log, silentMs = 30_000, answer
     const since = silentSince.get(serverId) ?? now
     silentSince.set(serverId, since)
     if (now - since < millisToMicros(silentMs)) return false
+    // Much may have passed in a look: a job that ran or was cancelled meanwhile wants nothing ended any more.
+    const still = await db.read.jobs.find(ANY, job.id)
+    if (still?.state !== 'queued' || still.cancelRequested) return false
     log.warn({ serverId, jobId: job.id, holders: holders.map((one) => one.id) }, 'QEMU gives no answer and is ended for the job that waits')
     await hypervisor.kill(serverId)
     silentSince.delete(serverId)
