@@ -51,8 +51,14 @@ export async function startProcess(options: StartOptions): Promise<Started> {
   if (child.pid === undefined) throw refused(`${options.command} cannot be started`, { cause: await failure, reason: 'qemu-start' })
   const startTime = await startTimeOf(child.pid)
   const identity = { pid: child.pid, startTime: startTime ?? '0' }
-  writeFileSync(`${options.record}.start`, `${identity.startTime}\n`, { mode: 0o600 })
-  writeFileSync(`${options.record}.pid`, `${identity.pid}\n`, { mode: 0o600 })
+  try {
+    writeFileSync(`${options.record}.start`, `${identity.startTime}\n`, { mode: 0o600 })
+    writeFileSync(`${options.record}.pid`, `${identity.pid}\n`, { mode: 0o600 })
+  } catch (error) {
+    // Nobody would ever find it.
+    await killProcess(identity)
+    throw error
+  }
   return { identity, hasExited: () => exited }
 }
 
