@@ -1,21 +1,22 @@
 /**
  * What runs: dist/src/main.js and dist/src/keeper/main.js, each with all it imports in a few files. Half a thousand
  * modules looked up one by one are most of a start, and a good part of the memory. What is loaded lazily stays so, in files
- * of its own. Names are kept and nothing is squeezed, so a stack trace reads as the source does.
+ * of its own. Names are kept and nothing is squeezed, so a stack trace can be read.
  */
-import { rm } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
-await rm(join(root, 'dist'), { recursive: true, force: true })
+const [made, dist] = [join(root, 'dist.new'), join(root, 'dist')]
+await rm(made, { recursive: true, force: true })
 await build({
   absWorkingDir: root,
   entryPoints: ['src/main.ts', 'src/keeper/main.ts'],
   outbase: '.',
-  outdir: 'dist',
+  outdir: made,
   chunkNames: 'src/part-[hash]',
   bundle: true,
   splitting: true,
@@ -29,3 +30,6 @@ await build({
   legalComments: 'none',
   logLevel: 'warning',
 })
+// A service that runs from what was built before must not find it gone for as long as this takes, or for good when it fails.
+await rm(dist, { recursive: true, force: true })
+await rename(made, dist)
