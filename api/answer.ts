@@ -39,16 +39,21 @@ export function createReply(variant: Variant, check: ReplyCheck, observer: Obser
       observer.mismatched(operationId, problem)
       throw new ContractMismatch(operationId, problem)
     }
-    if (!(body instanceof Readable)) noteAnswer(() => packed({ status, headers, body }))
+    if (!(body instanceof Readable)) noteAnswer(() => packed({ status, headers, body }, operation['x-secret']))
     return { status, headers, body }
   }
 }
 
-/** An answer as a row keeps it, and back. */
-export const packed = (reply: Reply): { status: number; response: string } => ({
+/** An answer as a row keeps it, without what is told once, and back. */
+export const packed = (reply: Reply, secrets: readonly string[] = []): { status: number; response: string } => ({
   status: reply.status,
-  response: JSON.stringify({ headers: reply.headers, body: reply.body }),
+  response: JSON.stringify({ headers: reply.headers, body: secrets.reduce((body, path) => without(body, path.split('.')), reply.body) }),
 })
+function without(body: unknown, [name, ...rest]: readonly string[]): unknown {
+  if (name === undefined || typeof body !== 'object' || body === null || !Object.hasOwn(body, name)) return body
+  const { [name]: inner, ...others } = body as Record<string, unknown>
+  return rest.length === 0 ? others : { ...body, [name]: without(inner, rest) }
+}
 export const unpacked = (answer: { status: number; response: string }): Reply => {
   const { headers, body } = JSON.parse(answer.response) as Pick<Reply, 'headers' | 'body'>
   return { status: answer.status, headers, body }

@@ -137,9 +137,9 @@ export async function createApp(deps: AppDeps): Promise<Express> {
     if (key === '' || key.length > 255) throw new WireError(400, 'An Idempotency-Key has 1 to 255 characters.')
     const requestHash = createHash('sha256').update(`${request.method} ${request.originalUrl}\n`).update(exchange.body.raw).digest('hex')
     return services.idempotency.once(
-      { projectId: caller.projectId, key, requestHash },
+      { caller, key, requestHash },
       () => handler(context),
-      packed,
+      (reply) => packed(reply, variant.endpoint.operation['x-secret']),
       (earlier) => {
         if (earlier.kind === 'answer') return unpacked(earlier.answer)
         throw new WireError(422, 'This Idempotency-Key was used for another request.')

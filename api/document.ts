@@ -25,6 +25,8 @@ export interface Operation {
   readonly 'x-max-version'?: string
   readonly 'x-admin'?: boolean
   readonly 'x-policy'?: string
+  /** Fields of the answer that are told once: `keypair.private_key`. */
+  readonly 'x-secret'?: readonly string[]
 }
 export interface Document {
   readonly openapi: string

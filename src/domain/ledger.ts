@@ -57,6 +57,7 @@ export interface Artefact {
 export interface IdempotencyKey {
   id: string
   projectId: string
+  /** A digest of the key and whose it is. */
   key: string
   requestHash: string
   status: number
