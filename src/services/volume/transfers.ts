@@ -31,6 +31,8 @@ export const createVolumeTransferService = (deps: VolumeDeps) => ({
           if (snapshot.status !== 'available') throw invalidSnapshot(`snapshot: ${snapshot.id} status must be available`)
       const [salt, key] = [randomBytes(4).toString('hex'), randomBytes(8).toString('hex')]
       const transfer = { ...wanted, id: randomUUID(), projectId: volume.projectId, salt, keyHash: hash(salt, key), createdAt: now }
+      // An operator may have reset the status under an earlier offer: its key opens nothing any more.
+      await dropOffers(stores, volume.id)
       await stores.volumeTransfers.insert(transfer)
       await tell(deps, stores, volume, 'volume.transfer.create')
       return reply({ ...transfer, seq: 0 }, key)
@@ -64,6 +66,9 @@ export const createVolumeTransferService = (deps: VolumeDeps) => ({
       if (!timingSafeEqual(given, Buffer.from(transfer.keyHash)))
         throw new DomainError('invalid', `Invalid auth key: Attempt to transfer ${id} with invalid auth key.`)
       const { volumeId } = transfer
+      // An offer of one who has not the volume any more; held, so that it stays so.
+      await stores.volumes.update(volumeId, { updatedAt: deps.clock.now() })
+      if ((await stores.volumes.find(ANY, volumeId))?.projectId !== transfer.projectId) throw notFound(id)
       const hands = { projectId: caller.projectId, userId: caller.userId, updatedAt: deps.clock.now() }
       const moved = await stores.volumes.transition(volumeId, ['awaiting-transfer'], { ...hands, status: 'available' })
       const volume = await stores.volumes.find(ANY, volumeId)
@@ -72,13 +77,18 @@ export const createVolumeTransferService = (deps: VolumeDeps) => ({
         throw invalidVolume(`Transfer ${id}: Volume id ${volumeId} in unexpected state ${volume.status}, expected awaiting-transfer`)
       await stores.disks.update(volume.diskId, { projectId: caller.projectId })
       await recount(stores, volume, transfer, hands)
-      await stores.volumeTransfers.remove(id)
+      await dropOffers(stores, volumeId)
       await tell(deps, stores, volume, 'volume.transfer.accept')
       return reply(transfer)
     }),
 })
 
 export type VolumeTransferService = ReturnType<typeof createVolumeTransferService>
+
+export async function dropOffers(stores: Stores, volumeId: string): Promise<void> {
+  for (const offer of await stores.volumeTransfers.list(ANY, { where: { volumeId: { is: volumeId } } }))
+    await stores.volumeTransfers.remove(offer.id)
+}
 
 /** What the giver's project had counted is given back before the taker's counts it: a volume may stay within one project. */
 async function recount(

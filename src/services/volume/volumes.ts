@@ -28,6 +28,7 @@ import {
 import { createVolumeAttaching } from './attaching.js'
 import { requireItem, withoutItem } from './metadata.js'
 import { enqueueSnapshotDeletion, isBeingDeleted } from './snapshot-deletion.js'
+import { dropOffers } from './transfers.js'
 import { createVolumeActions } from './volume-actions.js'
 import { createVolumeCreation } from './volume-create.js'
 import { createVolumeUpload } from './volume-upload.js'
@@ -182,8 +183,7 @@ async function remove(
       `Volume ${force ? '' : 'status must be available or error or error_restoring or error_extending or error_managing and'} must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be disassociated from snapshots after volume transfer.`,
       await heldBy(stores, `chain:${disk.id}`),
     )
-  for (const offer of await stores.volumeTransfers.list(ANY, { where: { volumeId: { is: id } } }))
-    await stores.volumeTransfers.remove(offer.id)
+  await dropOffers(stores, id)
   const options = { hostId: disk.hostId, origin: originOf(caller) }
   for (const snapshot of snapshots) await removeSnapshot(stores, snapshot, options)
   // Pressing twice must not delete twice: force accepts a volume that is on its way out.

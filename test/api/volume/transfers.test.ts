@@ -179,4 +179,30 @@ describe('an offer', () => {
     const { body } = await accept('volume-transfers', late.id, late.auth_key).expect(400)
     expect(body.badRequest.message).toContain('in unexpected state error, expected awaiting-transfer')
   })
+
+  it('is worth nothing once the volume was offered anew or has moved on', async () => {
+    const volume = await volumeIn(api)
+    const reset = () =>
+      as('admin')
+        .post(`${V3}/volumes/${volume}/action`)
+        .send({ 'os-reset_status': { status: 'available' } })
+        .expect(202)
+    const stale = await offer('volume-transfers', volume)
+    await reset()
+    const fresh = await offer('volume-transfers', volume)
+    await accept('volume-transfers', stale.id, stale.auth_key).expect(404)
+    const row = await api.db.read.volumeTransfers.find(ANY, fresh.id)
+    await accept('volume-transfers', fresh.id, fresh.auth_key).expect(202)
+    expect(await api.db.read.volumeTransfers.count(ANY, { volumeId: { is: volume } })).toBe(0)
+    // The giver's offer, come back by whatever way, while the new owner offers the volume.
+    await as('foreign')
+      .post(`${V3}/volume-transfers`)
+      .send({ transfer: { volume_id: volume } })
+      .expect(202)
+    if (row === undefined) throw new Error('no offer')
+    const { seq: _, ...old } = row
+    await api.db.transaction((stores) => stores.volumeTransfers.insert(old))
+    await accept('volume-transfers', fresh.id, fresh.auth_key, 'member').expect(404)
+    expect((await api.db.read.volumes.find(ANY, volume))?.projectId).toBe(api.projectId('foreign'))
+  })
 })
