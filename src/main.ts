@@ -186,7 +186,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   log.info('stopped')
 }
 
-/** Before anything below the state directory is touched: is there a service of another database or host? */
+/** Before a guest, a layer or `clouds.yaml` is touched (the directories and the database are there): is there a service of another database or host? */
 async function moveIn(config: Config, db: Database): Promise<void> {
   const { isAlive, startTimeOf } = await import('./worker/processes.js')
   // Made with the database, by chance: the same however its URL is spelt.
