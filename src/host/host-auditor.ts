@@ -4,12 +4,12 @@
  * seen is the answer. Waited for shortly: a host whose worker is not there or has no hand free is `unavailable`.
  */
 import { unavailable } from '../domain/errors.js'
-import { FINISHED } from '../domain/job.js'
+import { FINISHED, type Job } from '../domain/job.js'
 import { OBSERVE_STORAGE, observeStorage } from '../domain/operations.js'
 import type { AuditRequest, HostAuditor, SeenStorage, StorageAuditor } from '../ports/auditor.js'
 import type { Clock } from '../ports/clock.js'
 import type { Doorbell } from '../ports/doorbell.js'
-import { ANY, type Database, type Origin } from '../ports/stores.js'
+import { ANY, type Database, type Origin, type Stores } from '../ports/stores.js'
 
 const PATIENCE_MS = 10_000
 
@@ -29,7 +29,11 @@ export function createHostAuditor({ db, doorbell, clock, own, patienceMs = PATIE
   }
 
   async function ask(hostId: string, request: AuditRequest, origin: Origin): Promise<SeenStorage> {
-    const jobId = await db.transaction((stores) => stores.jobs.enqueue(observeStorage, request, { hostId, origin }))
+    const { jobId, joined } = await db.transaction(async (stores) => {
+      const asked = await underway(stores, hostId, request, origin)
+      if (asked !== undefined) return { jobId: asked.id, joined: true }
+      return { jobId: await stores.jobs.enqueue(observeStorage, request, { hostId, origin }), joined: false }
+    })
     doorbell.ring(hostId)
     const began = clock.monotonic()
     for (let pause = 10; ; pause = Math.min(pause * 1.5, 250)) {
@@ -38,9 +42,23 @@ export function createHostAuditor({ db, doorbell, clock, own, patienceMs = PATIE
       if (clock.monotonic() - began > patienceMs * 1000) break
       await clock.sleep(pause)
     }
-    // Nobody will read what it sees any more.
-    await db.transaction((stores) => stores.jobs.requestCancel(ANY, jobId))
+    // Whoever joined leaves this to the one who asked first.
+    if (!joined) await db.transaction((stores) => stores.jobs.requestCancel(ANY, jobId))
     throw unavailable(`the worker of host ${hostId} did not answer in time`)
+  }
+
+  /** However often a project asks about the same disks, one job looks. */
+  async function underway(stores: Stores, hostId: string, request: AuditRequest, { projectId }: Origin): Promise<Job | undefined> {
+    const wanted = JSON.stringify(request)
+    return (await stores.jobs.unfinished('server', request.serverId)).find(
+      (job) =>
+        job.operation === OBSERVE_STORAGE &&
+        job.hostId === hostId &&
+        job.projectId === projectId &&
+        !job.cancelRequested &&
+        (job.state === 'queued' || job.state === 'running') &&
+        JSON.stringify(job.input) === wanted,
+    )
   }
 
   async function answer(jobId: string): Promise<SeenStorage> {

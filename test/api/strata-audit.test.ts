@@ -175,6 +175,12 @@ describe('the endpoint of a process without a worker', () => {
     expect(await jobs()).toMatchObject([{ state: 'queued', cancelRequested: true }])
   })
 
+  it('makes one job for all of a project that ask while it is unfinished', async () => {
+    const all = await Promise.all([1, 2, 3].map(() => api.as('member').get(path)))
+    expect(all.map((answer) => answer.status)).toEqual([503, 503, 503])
+    expect(await jobs()).toHaveLength(1)
+  })
+
   it('says so when the worker cannot look', async () => {
     await work(async () => {
       throw refused('no such directory')
