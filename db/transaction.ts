@@ -23,12 +23,16 @@ export interface Engine {
   readonly patience?: number | undefined
 }
 
+/** One for all databases of the process: Node keeps each such storage for good, and looks at every one at each promise. */
+const inside = new AsyncLocalStorage<{ readonly pool: Pool; open: boolean }>()
+
 /** `stores` makes what the work is handed from the session of its transaction. */
 export function createUnitOfWork<S>(engine: Engine, stores: (session: Session) => S): <R>(work: (stores: S) => Promise<R>) => Promise<R> {
-  const inside = new AsyncLocalStorage<{ open: boolean }>()
   return async (work) => {
-    if (inside.getStore()?.open) throw new Error('a transaction inside a transaction: pass the stores on instead')
-    return await persist(engine, async () => await attempt(engine, inside, async (session) => await work(stores(session))))
+    const around = inside.getStore()
+    if (around?.open === true && around.pool === engine.pool)
+      throw new Error('a transaction inside a transaction: pass the stores on instead')
+    return await persist(engine, async () => await attempt(engine, async (session) => await work(stores(session))))
   }
 }
 
@@ -53,18 +57,14 @@ export async function persist<R>(
   }
 }
 
-async function attempt<R>(
-  engine: Engine,
-  inside: AsyncLocalStorage<{ open: boolean }>,
-  work: (session: Session) => Promise<R>,
-): Promise<R> {
+async function attempt<R>(engine: Engine, work: (session: Session) => Promise<R>): Promise<R> {
   const { pool } = engine
   const connection = await pool.acquire()
   const session = bind(connection, engine)
   let broken = false
   try {
     await connection.run(pool.dialect.begin)
-    const scope = { open: true }
+    const scope = { pool, open: true }
     let result: R
     try {
       result = await inside.run(scope, async () => await work(session))
