@@ -12,6 +12,8 @@ export interface Tenant {
   acceptSnapshot(volumeId: string): Promise<string>
   /** Until no snapshot of the project is being made. */
   settled(): Promise<void>
+  /** No job is left, merges included. */
+  idle(): Promise<void>
   /** Milliseconds from the POST to the first GET that says `available`. */
   snapshot(volumeId: string): Promise<{ id: string; accepted: number; available: number }>
   /** Milliseconds from the DELETE to the first 404. */
@@ -52,6 +54,12 @@ export async function tenantOf(service: Service): Promise<Tenant> {
     async settled() {
       const path = '/volume/v3/snapshots?status=creating&limit=1'
       while (((await json('GET', path))['snapshots'] as unknown as object[]).length > 0) await pause(LOOK_EVERY_MS)
+    },
+    async idle() {
+      for (const state of ['queued', 'running', 'queued']) {
+        const path = `/strata/v1/jobs?all_projects=true&limit=1&state=${state}`
+        while (((await json('GET', path))['jobs'] as unknown as object[]).length > 0) await pause(LOOK_EVERY_MS * 10)
+      }
     },
     async createVolume(body) {
       const id = (await json('POST', '/volume/v3/volumes', { volume: body }))['volume']?.['id'] ?? ''
