@@ -39,10 +39,11 @@ export function startedWith(
   const joined: Step<object, Tools>[] = []
   for (let next = at + 1; at >= 0 && plan.prepare[next]?.joins === true; next++) joined.push(plan.prepare[next] as Step<object, Tools>)
   const guard = step.kind === 'pivot' ? plan.guard : undefined
-  const names = [...[step, ...joined].map(({ name }) => ({ name, kind: 'step' as const }))]
-  return [...names, ...(guard ? [{ name: guard.name, kind: 'guard' as const }] : [])].map(({ name, kind }, index) => ({
-    ...{ name, kind, state: 'started' as const, ordinal: ordinalOf(name, index) },
-  }))
+  const entries = [
+    ...[step, ...joined].map(({ name }) => ({ name, kind: 'step' as const })),
+    ...(guard ? [{ name: guard.name, kind: 'guard' as const }] : []),
+  ]
+  return entries.map(({ name, kind }, index) => ({ name, kind, state: 'started', ordinal: ordinalOf(name, index) }))
 }
 
 export function createJobJournal(db: Database, claim: Claim & { readonly begun?: readonly string[] }): JobJournal {
