@@ -24,8 +24,12 @@ export interface GuestDiskContents {
   readonly records: readonly number[]
   /** The last of them, 0 when there is none: every write acknowledged up to it is there. */
   readonly last: number
-  /** Every line was a record with a right checksum, each number one more than the one before. */
+  /** Every whole line is a record with a right checksum, each number one more than the one before. */
   readonly intact: boolean
+  /** The first lines that are not, for whoever reads of a failure. */
+  readonly odd: readonly string[]
+  /** After the last of them comes the beginning of one that was on its way: a power cut may leave that, a freeze never. */
+  readonly torn: boolean
 }
 
 /** `chain` from top to base. */
@@ -37,14 +41,19 @@ export async function readGuestDisk(chain: readonly DiskLayer[]): Promise<GuestD
     const before = await e2fsck('-fn', raw)
     const replayed = await e2fsck('-fy', raw)
     const { stdout } = await run('debugfs', ['-R', 'cat /log', raw], { maxBuffer: 256 * 1024 * 1024 })
-    const lines = stdout.split('\n').filter((line) => line !== '')
+    const all = stdout.split('\n').filter((line) => line !== '')
+    const torn = !stdout.endsWith('\n') && recordNumber(all.at(-1) ?? '') === undefined && all.length > 0
+    const lines = torn ? all.slice(0, -1) : all
     const records = lines.flatMap((line) => recordNumber(line) ?? [])
+    const odd = lines.filter((line, index) => recordNumber(line) === undefined || recordNumber(line) !== (records[0] ?? 0) + index)
     return {
+      torn,
+      odd: odd.slice(0, 5),
       clean: before.code === 0 && !/recover/i.test(before.text),
       consistent: replayed.code <= 1,
       records,
       last: records.at(-1) ?? 0,
-      intact: records.length === lines.length && records.every((n, index) => index === 0 || n === (records[index - 1] ?? 0) + 1),
+      intact: odd.length === 0,
     }
   } finally {
     await rm(directory, { recursive: true })
