@@ -15,6 +15,7 @@ import { jobs } from './0006-jobs.js'
 import { ledger } from './0007-ledger.js'
 import { quotas } from './0008-quotas.js'
 import { catalogue, launchIndex } from './0009-catalogue.js'
+import { autostart, currentSnapshot, firstServerSnapshots, serverSnapshots } from './0010-server-snapshots.js'
 
 export type Migration =
   | { readonly name: string; readonly table: TableShape }
@@ -34,4 +35,8 @@ export const MIGRATIONS: readonly Migration[] = [
   ...tables('0008', quotas),
   ...tables('0009', catalogue),
   { name: '0009-launch_index', sql: launchIndex },
+  { name: '0010-first_server_snapshots', sql: firstServerSnapshots },
+  ...tables('0010', serverSnapshots),
+  { name: '0010-current_snapshot', sql: currentSnapshot },
+  { name: '0010-autostart', sql: autostart },
 ]

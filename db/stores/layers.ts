@@ -1,5 +1,5 @@
 /** Layers: a forest by `parent_id`, walked in SQL; and who pins one. */
-import type { LayerStore } from '../../src/ports/stores.js'
+import type { LayerPin, LayerStore } from '../../src/ports/stores.js'
 import { asText, type Session } from '../session.js'
 import { createGuarded } from './records.js'
 import { layers } from './tables.js'
@@ -16,6 +16,7 @@ const DESCENDANTS = `WITH RECURSIVE walk (id) AS (SELECT id FROM layers WHERE pa
   SELECT ${mine} FROM walk w JOIN layers l ON l.id = w.id ORDER BY l.seq`
 
 const PINS = `SELECT 'snapshot' AS kind, id FROM snapshots WHERE layer_id = ? AND status <> 'deleted'
+  UNION SELECT 'disk_snapshot', id FROM disk_snapshots WHERE layer_id = ?
   UNION SELECT 'image', id FROM images WHERE layer_id = ? AND status <> 'deleted'
   UNION SELECT 'image', id FROM images WHERE source_layer_id = ? AND status <> 'deleted'
   UNION SELECT 'disk', id FROM disks WHERE top_layer_id = ?
@@ -24,16 +25,16 @@ const PINS = `SELECT 'snapshot' AS kind, id FROM snapshots WHERE layer_id = ? AN
   ORDER BY kind, id`
 
 /** What a pin is, once more, as conditions on a layer `l`. */
-const UNPINNED = [
+const PINNED_BY = [
   "SELECT 1 FROM snapshots p WHERE p.layer_id = l.id AND p.status <> 'deleted'",
+  'SELECT 1 FROM disk_snapshots p WHERE p.layer_id = l.id',
   "SELECT 1 FROM images p WHERE p.layer_id = l.id AND p.status <> 'deleted'",
   "SELECT 1 FROM images p WHERE p.source_layer_id = l.id AND p.status <> 'deleted'",
   'SELECT 1 FROM disks p WHERE p.top_layer_id = l.id',
   "SELECT 1 FROM servers p WHERE p.kernel_layer_id = l.id AND p.vm_state <> 'deleted'",
   "SELECT 1 FROM servers p WHERE p.ramdisk_layer_id = l.id AND p.vm_state <> 'deleted'",
 ]
-  .map((pin) => `NOT EXISTS (${pin})`)
-  .join(' AND ')
+const UNPINNED = PINNED_BY.map((pin) => `NOT EXISTS (${pin})`).join(' AND ')
 
 export function createLayerStore(session: Session): LayerStore {
   return {
@@ -64,9 +65,9 @@ export function createLayerStore(session: Session): LayerStore {
     async pins(layerId) {
       const rows = await session.rows(
         PINS,
-        Array.from({ length: 6 }, () => layerId),
+        PINNED_BY.map(() => layerId),
       )
-      return rows.map((row) => ({ kind: asText(row['kind']) as 'snapshot' | 'image' | 'disk' | 'server', id: asText(row['id']) }))
+      return rows.map((row) => ({ kind: asText(row['kind']) as LayerPin, id: asText(row['id']) }))
     },
   }
 }

@@ -8,6 +8,7 @@ import { createQuotaStore } from './quotas.js'
 import { createGuarded, createRecords } from './records.js'
 import { createServerStore } from './servers.js'
 import * as tables from './tables.js'
+import * as snapshotTables from './tables-snapshots.js'
 import { createTokenStore } from './tokens.js'
 
 export function createStores(session: Session): Stores {
@@ -27,6 +28,10 @@ export function createStores(session: Session): Stores {
     volumeTransfers: createRecords(session, tables.volumeTransfers),
     keypairs: createRecords(session, tables.keypairs),
     snapshots: createGuarded(session, tables.snapshots, 'status'),
+    serverSnapshots: createGuarded(session, snapshotTables.serverSnapshots, 'status'),
+    diskSnapshots: createRecords(session, snapshotTables.diskSnapshots),
+    memoryStates: createGuarded(session, snapshotTables.memoryStates, 'status'),
+    chainPolicies: createRecords(session, snapshotTables.chainPolicies),
     images: createImageStore(session),
     imageMembers: createRecords(session, tables.imageMembers),
     projects: createRecords(session, tables.projects),

@@ -74,6 +74,8 @@ export const servers = defineTable<Server>({
     availabilityZone: 'text',
     reservationId: 'text',
     launchIndex: 'int',
+    currentSnapshotId: 'text?',
+    autostart: 'bool',
     accessIpV4: 'text',
     accessIpV6: 'text',
     userData: 'text?',

@@ -13,7 +13,7 @@ export interface Descriptor<I extends object> {
   readonly name: string
   readonly version: number
   /** The resource the job is about, for listing and for 409s. */
-  subject(input: I): { type: 'server' | 'volume' | 'snapshot' | 'image' | 'layer'; id: string }
+  subject(input: I): { type: 'server' | 'volume' | 'snapshot' | 'image' | 'layer' | 'server_snapshot' | 'disk'; id: string }
   /** Locks that follow from the input alone; a service may add those it reads from the tables. */
   locks(input: I): Lock[]
   /** Ends the guest's power whatever it says: of which server, and how long after it was asked for. Undefined: this one does not. */

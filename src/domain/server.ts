@@ -81,6 +81,10 @@ export interface Server {
   reservationId: string
   /** Which one it is of those made by one request, from 0. */
   launchIndex: number
+  /** The server snapshot its present grew from; null before the first. */
+  currentSnapshotId: string | null
+  /** Saved when the host goes down, it comes back when the service starts again. */
+  autostart: boolean
   accessIpV4: string
   accessIpV6: string
   userData: string | null

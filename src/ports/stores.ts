@@ -6,14 +6,17 @@
  * `ANY` is for the worker and for admins who asked for all tenants.
  */
 
+import type { ChainPolicy } from '../domain/chain-policy.js'
 import type { Disk, Layer, LayerState } from '../domain/disk.js'
 import type { Host, Pool, Worker } from '../domain/host.js'
 import type { Project, Role, RoleAssignment, Token, TokenHolder, User } from '../domain/identity.js'
 import type { Image, ImageMember, ImageStatus } from '../domain/image.js'
 import type { Job, Lease, StepRow } from '../domain/job.js'
 import type { Artefact, Event, IdempotencyKey, InstanceAction, Message } from '../domain/ledger.js'
+import type { MemoryState } from '../domain/memory-state.js'
 import type { Descriptor, Lock } from '../domain/operation.js'
 import type { Flavor, Keypair, Server } from '../domain/server.js'
+import type { DiskSnapshot, ServerSnapshot, ServerSnapshotStatus } from '../domain/server-snapshot.js'
 import type { Snapshot, SnapshotStatus } from '../domain/snapshot.js'
 import type { Micros } from '../domain/time.js'
 import type { Attachment, DefaultVolumeType, Volume, VolumeStatus, VolumeTransfer, VolumeType, VolumeTypeAccess } from '../domain/volume.js'
@@ -69,6 +72,8 @@ export interface ServerStore extends Records<Server> {
   ): Promise<boolean>
 }
 
+export type LayerPin = 'snapshot' | 'disk_snapshot' | 'image' | 'disk' | 'server'
+
 export interface LayerStore extends Guarded<Layer, LayerState> {
   /** From the layer itself down to its base. */
   chain(layerId: string): Promise<Layer[]>
@@ -77,8 +82,8 @@ export interface LayerStore extends Guarded<Layer, LayerState> {
   descendants(layerId: string): Promise<Layer[]>
   /** Sealed or half merged layers of a pool that nobody pins. */
   unneeded(poolId: string): Promise<Layer[]>
-  /** Who keeps a layer besides its children: snapshots, images (own or as source), disks as top, servers that boot from it directly. */
-  pins(layerId: string): Promise<{ kind: 'snapshot' | 'image' | 'disk' | 'server'; id: string }[]>
+  /** Who keeps a layer besides its children: snapshots, parts of server snapshots, images (own or as source), disks as top, servers that boot from it directly. */
+  pins(layerId: string): Promise<{ kind: LayerPin; id: string }[]>
 }
 
 export interface Origin {
@@ -220,6 +225,10 @@ export interface Stores {
   readonly volumeTransfers: Records<VolumeTransfer>
   readonly keypairs: Records<Keypair>
   readonly snapshots: Guarded<Snapshot, SnapshotStatus>
+  readonly serverSnapshots: Guarded<ServerSnapshot, ServerSnapshotStatus>
+  readonly diskSnapshots: Records<DiskSnapshot>
+  readonly memoryStates: Guarded<MemoryState, MemoryState['status']>
+  readonly chainPolicies: Records<ChainPolicy>
   readonly images: ImageStore
   readonly imageMembers: Records<ImageMember>
   readonly projects: Records<Project>

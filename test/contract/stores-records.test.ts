@@ -3,7 +3,17 @@ import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { ANY, Duplicate } from '../../src/ports/stores.js'
 import { describeOnEachDatabase } from '../support/databases.js'
-import { AT, imageRow, layerRow, serverRow, snapshotRow, volumeRow } from '../support/rows.js'
+import {
+  AT,
+  diskSnapshotRow,
+  imageRow,
+  layerRow,
+  memoryStateRow,
+  serverRow,
+  serverSnapshotRow,
+  snapshotRow,
+  volumeRow,
+} from '../support/rows.js'
 
 const NASTY = [
   `quote ' double " back \\ tick \` percent % under _ question ? colon :name`,
@@ -46,6 +56,10 @@ describeOnEachDatabase('stores', (database) => {
       },
       keypairs: { id, userId: 'u', name: 'k', type: 'ssh', publicKey: 'ssh-rsa A', fingerprint: 'aa:bb', createdAt: AT },
       snapshots: snapshotRow({ id }),
+      serverSnapshots: serverSnapshotRow({ id, description: 'before the upgrade', metadata: { k: 'v' }, expiresAt: AT }),
+      diskSnapshots: diskSnapshotRow({ id, layerId: 'l', tag: 't' }),
+      memoryStates: memoryStateRow({ id, serverSnapshotId: 'ss', size: 2 ** 40, mac: 'ab', keyId: 'k' }),
+      chainPolicies: { id, projectId: 'p', softDepth: 16, hardDepth: 32, bytesPerSecond: 0, createdAt: AT },
       images: imageRow({ id, properties: { 'a"b': 'c' }, tags: ['t'] }),
       imageMembers: { id, imageId: 'i', memberId: 'm', status: 'pending', createdAt: AT, updatedAt: AT },
       projects: { id, name: 'p', domainId: 'default', description: '', enabled: true, createdAt: AT },
@@ -100,6 +114,14 @@ describeOnEachDatabase('stores', (database) => {
     expect(await db.read.volumes.count({ projectId }, { name: { contains: 'VOL' } })).toBe(0)
   })
 
+  it('keeps the names of the snapshots of one server apart', async () => {
+    const { db } = database()
+    const serverId = randomUUID()
+    await db.transaction((s) => s.serverSnapshots.insert(serverSnapshotRow({ serverId, name: 'same' })))
+    await db.transaction((s) => s.serverSnapshots.insert(serverSnapshotRow({ serverId: randomUUID(), name: 'same' })))
+    await expect(db.transaction((s) => s.serverSnapshots.insert(serverSnapshotRow({ serverId, name: 'same' })))).rejects.toThrow(Duplicate)
+  })
+
   it('never shows a foreign row: not found, not listed, not counted, not a marker', async () => {
     const { db } = database()
     const [mine, theirs] = [{ projectId: randomUUID() }, { projectId: randomUUID() }]
@@ -109,6 +131,10 @@ describeOnEachDatabase('stores', (database) => {
       servers: serverRow(mine),
       images: imageRow(mine),
       layers: layerRow(mine),
+      serverSnapshots: serverSnapshotRow(mine),
+      diskSnapshots: diskSnapshotRow(mine),
+      memoryStates: memoryStateRow(mine),
+      chainPolicies: { id: randomUUID(), ...mine, softDepth: 16, hardDepth: 32, bytesPerSecond: 0, createdAt: AT },
     }
     for (const [name, row] of Object.entries(rows)) {
       // biome-ignore lint/suspicious/noExplicitAny: one loop over stores of different rows

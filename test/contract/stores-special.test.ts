@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { ANY, type Database } from '../../src/ports/stores.js'
 import { describeOnEachDatabase } from '../support/databases.js'
-import { AT, imageRow, layerRow, serverRow, snapshotRow } from '../support/rows.js'
+import { AT, diskSnapshotRow, imageRow, layerRow, serverRow, snapshotRow } from '../support/rows.js'
 
 describeOnEachDatabase('special stores', (database) => {
   it('moves a server only from the states and tasks expected, no task among them', async () => {
@@ -79,10 +79,12 @@ describeOnEachDatabase('special stores', (database) => {
     const layerId = randomUUID()
     const snapshot = snapshotRow({ layerId })
     const [image, source] = [imageRow({ layerId }), imageRow({ sourceLayerId: layerId })]
+    const part = diskSnapshotRow({ layerId })
     const server = serverRow({ kernelLayerId: layerId, ramdiskLayerId: layerId })
     const disk = { id: randomUUID(), hostId: 'h', poolId: 'p', projectId: 'p', kind: 'root', serverId: null } as const
     await db.transaction(async (s) => {
       await s.snapshots.insert(snapshot)
+      await s.diskSnapshots.insert(part)
       await s.images.insert(image)
       await s.images.insert(source)
       await s.servers.insert(server)
@@ -98,10 +100,18 @@ describeOnEachDatabase('special stores', (database) => {
     expect(await unneeded()).toEqual(free)
     const pins = async (): Promise<string[]> => (await db.read.layers.pins(layerId)).map((p) => `${p.kind} ${p.id}`)
     expect(await pins()).toEqual(
-      [`disk ${disk.id}`, `image ${image.id}`, `image ${source.id}`, `server ${server.id}`, `snapshot ${snapshot.id}`].sort(),
+      [
+        `disk ${disk.id}`,
+        `disk_snapshot ${part.id}`,
+        `image ${image.id}`,
+        `image ${source.id}`,
+        `server ${server.id}`,
+        `snapshot ${snapshot.id}`,
+      ].sort(),
     )
     await db.transaction(async (s) => {
       await s.snapshots.update(snapshot.id, { status: 'deleted' })
+      await s.diskSnapshots.remove(part.id)
       await s.images.update(image.id, { status: 'deleted' })
       await s.images.update(source.id, { sourceLayerId: null })
       await s.servers.update(server.id, { vmState: 'deleted' })

@@ -2,8 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Layer } from '../../src/domain/disk.js'
 import type { Image } from '../../src/domain/image.js'
+import type { MemoryState } from '../../src/domain/memory-state.js'
 import type { Descriptor, Lock } from '../../src/domain/operation.js'
 import type { Server } from '../../src/domain/server.js'
+import type { DiskSnapshot, ServerSnapshot } from '../../src/domain/server-snapshot.js'
 import type { Snapshot } from '../../src/domain/snapshot.js'
 import type { Volume } from '../../src/domain/volume.js'
 
@@ -89,6 +91,8 @@ export const serverRow = (patch: Partial<New<Server>> = {}): New<Server> => ({
   availabilityZone: 'nova',
   reservationId: 'r-1',
   launchIndex: 0,
+  currentSnapshotId: null,
+  autostart: true,
   accessIpV4: '',
   accessIpV6: '::1',
   userData: null,
@@ -100,6 +104,69 @@ export const serverRow = (patch: Partial<New<Server>> = {}): New<Server> => ({
   launchedAt: AT,
   terminatedAt: null,
   deletedAt: null,
+  ...patch,
+})
+
+export const serverSnapshotRow = (patch: Partial<New<ServerSnapshot>> = {}): New<ServerSnapshot> => ({
+  id: randomUUID(),
+  projectId: 'p',
+  userId: 'u',
+  serverId: randomUUID(),
+  name: 'a server snapshot',
+  description: null,
+  status: 'creating',
+  kind: 'external',
+  withMemory: false,
+  parentId: null,
+  powerState: 'running',
+  metadata: {},
+  report: null,
+  protected: false,
+  expiresAt: null,
+  createdAt: AT,
+  updatedAt: null,
+  ...patch,
+})
+
+export const diskSnapshotRow = (patch: Partial<New<DiskSnapshot>> = {}): New<DiskSnapshot> => ({
+  id: randomUUID(),
+  projectId: 'p',
+  serverSnapshotId: 'ss',
+  diskId: 'd',
+  volumeId: null,
+  device: 'vda',
+  layerId: null,
+  tag: null,
+  virtualSize: 2 ** 40,
+  createdAt: AT,
+  ...patch,
+})
+
+export const memoryStateRow = (patch: Partial<New<MemoryState>> = {}): New<MemoryState> => ({
+  id: randomUUID(),
+  projectId: 'p',
+  hostId: 'h',
+  serverId: 's',
+  serverSnapshotId: null,
+  format: 'stream',
+  poolId: 'pool',
+  fileName: 'm.mem',
+  status: 'saved',
+  size: null,
+  mac: null,
+  keyId: null,
+  binding: {
+    qemuVersion: '7.2.22',
+    machine: 'pc-i440fx-7.2',
+    accel: 'tcg',
+    cpu: 'max',
+    vcpus: 1,
+    ramMib: 128,
+    disks: [{ diskId: 'd', virtualSize: 2 ** 40 }],
+  },
+  resumeAtStart: false,
+  wasRunning: true,
+  createdAt: AT,
   ...patch,
 })
 

@@ -189,6 +189,8 @@ function newServer(caller: Caller, wanted: NewServer, flavor: Flavor, boot: Boot
     availabilityZone: site.settings.availabilityZone,
     reservationId: site.reservationId,
     launchIndex: site.index,
+    currentSnapshotId: null,
+    autostart: true,
     accessIpV4: wanted.accessIpV4,
     accessIpV6: wanted.accessIpV6,
     userData: wanted.userData,
