@@ -5,10 +5,12 @@
  */
 import { type MergeLayerInput, mergeLayer } from '../domain/operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
+import { closeMerged } from '../steps/close-layers.js'
 import { removeDropped } from '../steps/drop-layer-file.js'
-import { closeMerged, type DeferredFacts, MARK, MOVE, markMerging, moveData, wakeGuests } from '../steps/merge-layer.js'
+import { type DeferredFacts, MARK, MOVE, markMerging, moveData } from '../steps/merge-layer.js'
 import type { Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
+import { wakeGuests } from '../steps/wake-guest.js'
 import { forgetLayer, mergeInput, retire } from './retire.js'
 import { tellEvent } from './tell.js'
 
@@ -19,7 +21,7 @@ export const mergeLayerOperation: Operation<MergeLayerInput, Tools> = {
     pivot: markMerging(input),
     finish: [
       moveData(input.layerId),
-      wakeGuests(input.diskIds),
+      wakeGuests(input.diskIds, MOVE),
       closeMerged([input.layerId, ...input.layerIds], input.diskIds),
       removeDropped([input.layerId, ...input.layerIds]),
     ],
