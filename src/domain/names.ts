@@ -32,5 +32,8 @@ export const formatNode = (layerId: string): string => `q-${shortId(layerId)}`
 export const deviceName = (diskId: string): string => `d-${shortId(diskId)}`
 /** QEMU's own job; one per layer worked on, so that a restarted worker finds and adopts it. */
 export const blockJobName = (prefix: 'merge' | 'copy', id: string): string => `${prefix === 'merge' ? 'm' : 'c'}-${shortId(id)}`
+/** QEMU's job that saves, loads or takes away a system checkpoint; a restarted worker finds and adopts it. */
+export const checkpointJobName = (what: 'save' | 'load' | 'delete', serverSnapshotId: string): string =>
+  `${{ save: 's', load: 'l', delete: 'x' }[what]}-${shortId(serverSnapshotId)}`
 /** File name of a layer inside its pool. */
 export const layerFileName = (layerId: string, format: 'qcow2' | 'raw'): string => `${layerId}.${format}`

@@ -1,5 +1,6 @@
 /** Guests: launching QEMU, finding it again after any crash, and talking to it. */
 import type { BlockHost, Chain } from './block.js'
+import type { Checkpoints } from './checkpoints.js'
 
 export interface GuestDisk {
   readonly diskId: string
@@ -33,6 +34,7 @@ export type RunState =
 export interface Guest {
   readonly serverId: string
   readonly blocks: BlockHost
+  readonly checkpoints: Checkpoints
   runState(): Promise<RunState>
   /** QMP `cont`. */
   resume(): Promise<void>

@@ -5,6 +5,7 @@ import { deviceName, uuidFromShortId } from '../domain/names.js'
 import type { BlockHost } from '../ports/block.js'
 import type { Guest, GuestDisk, RunState } from '../ports/hypervisor.js'
 import { makeWritable } from './block-reopen.js'
+import { createCheckpoints } from './checkpoints.js'
 import { deviceOf, topLayer } from './command-line.js'
 import { isAlive, type ProcessIdentity, waitUntilGone } from './process.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
@@ -29,6 +30,7 @@ export function createGuest(options: GuestOptions): Guest {
   return {
     serverId: options.serverId,
     blocks: options.blocks,
+    checkpoints: createCheckpoints(session),
     runState,
     resume: async () => void (await session.execute('cont')),
     pause: async () => void (await session.execute('stop')),

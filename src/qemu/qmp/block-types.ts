@@ -21,6 +21,12 @@ export type JobOptions = {
   'auto-dismiss': boolean
 }
 
+export interface CheckpointOptions {
+  'job-id': string
+  tag: string
+  devices: readonly string[]
+}
+
 export interface JobInfo {
   id: string
   type: string
@@ -45,7 +51,7 @@ export interface NamedNode {
   ro: boolean
   /** A plain path for protocol nodes; may be a `json:` description above them. */
   file: string
-  image: { 'virtual-size': number; 'actual-size'?: number }
+  image: { 'virtual-size': number; 'actual-size'?: number; snapshots?: readonly { name: string }[] }
 }
 
 export interface BlockDevice {

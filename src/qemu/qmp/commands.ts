@@ -8,6 +8,7 @@ import type {
   BlockDevice,
   BlockGraph,
   BlockJobInfo,
+  CheckpointOptions,
   ExportInfo,
   JobInfo,
   JobOptions,
@@ -61,6 +62,10 @@ interface Commands {
   'job-resume': Command<{ id: string }, Empty>
   'block-job-set-speed': Command<{ device: string; speed: number }, Empty>
 
+  'snapshot-save': Command<CheckpointOptions & { vmstate: string }, Empty>
+  'snapshot-load': Command<CheckpointOptions & { vmstate: string }, Empty>
+  'snapshot-delete': Command<CheckpointOptions, Empty>
+
   'nbd-server-start': Command<{ addr: { type: 'unix'; data: { path: string } }; 'max-connections'?: number }, Empty>
   'nbd-server-stop': Command<Empty, Empty>
   'block-export-add': Command<{ type: 'nbd'; id: string; 'node-name': string; name?: string; writable?: boolean }, Empty>
@@ -77,6 +82,7 @@ type Table = { readonly [C in CommandName]: Readonly<Record<KeysOf<Arguments<C>>
 
 const ID = { id: true } as const
 const JOB = { 'job-id': true, device: true, speed: true, 'auto-finalize': true, 'auto-dismiss': true } as const
+const CHECKPOINT = { 'job-id': true, tag: true, devices: true } as const
 
 /** The same list at run time, argument by argument: the compiler keeps the two alike. */
 export const COMMANDS: Table = {
@@ -126,6 +132,9 @@ export const COMMANDS: Table = {
   'job-pause': ID,
   'job-resume': ID,
   'block-job-set-speed': { device: true, speed: true },
+  'snapshot-save': { ...CHECKPOINT, vmstate: true },
+  'snapshot-load': { ...CHECKPOINT, vmstate: true },
+  'snapshot-delete': CHECKPOINT,
   'nbd-server-start': { addr: true, 'max-connections': true },
   'nbd-server-stop': {},
   'block-export-add': { type: true, id: true, 'node-name': true, name: true, writable: true },
@@ -145,4 +154,10 @@ interface Events {
   BLOCK_JOB_CANCELLED: { device: string }
 }
 
-export type QmpEvent = { [E in keyof Events]: { readonly event: E; readonly data: Events[E] } }[keyof Events]
+export type QmpEvent = {
+  [E in keyof Events]: {
+    readonly event: E
+    readonly data: Events[E]
+    readonly timestamp?: { readonly seconds: number; readonly microseconds: number }
+  }
+}[keyof Events]

@@ -1,0 +1,37 @@
+/**
+ * System checkpoints as QEMU itself makes them: the machine's state is written into one qcow2 node, and a tag of one
+ * name is put into each of the nodes. The guest stands for as long as that takes. QEMU's answer to the command says
+ * nothing: how it ended is in its list of jobs alone, where it stays until it is dismissed.
+ */
+import type { Micros } from '../domain/time.js'
+
+export interface Checkpoint {
+  /** QEMU's job, named after ids: what is listed under it is ours and is adopted. */
+  readonly jobId: string
+  readonly tag: string
+  /** Layers (or a file of machine state, by its id) that are open and writable. The first holds the machine's state. */
+  readonly holders: readonly string[]
+}
+
+/** What is listed of a checkpoint's job; `absent` also once it was dismissed. */
+export type CheckpointJob = 'absent' | 'running' | 'done' | 'failed'
+
+export interface Checkpoints {
+  /**
+   * Saves, or waits for the save that is listed. Refused while a block job works on a chain: the tag might go with a layer
+   * that is being given up. A guest that ran runs again afterwards, whatever came of it. Tells how long it stood, if seen.
+   */
+  save(checkpoint: Checkpoint): Promise<Micros | undefined>
+  /**
+   * The machine and what the nodes read become what they were. Only of a guest that was launched and never ran: a load that
+   * fails halfway leaves a machine that must not go on. It stays stopped in any case.
+   */
+  load(checkpoint: Checkpoint): Promise<void>
+  /** Takes the tag away; of none succeeds. Its job is dismissed at once: a repetition does no harm. */
+  remove(checkpoint: Checkpoint): Promise<void>
+  job(jobId: string): Promise<CheckpointJob>
+  /** Forgets a job that has ended, once its result is recorded; of none succeeds. */
+  dismiss(jobId: string): Promise<void>
+  /** Tags in an open layer. */
+  tags(holder: string): Promise<string[]>
+}

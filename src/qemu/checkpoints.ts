@@ -1,0 +1,119 @@
+/**
+ * The Checkpoints port over one QMP session. `snapshot-save`, `-load` and `-delete` occupy QEMU's main loop from end to
+ * end: no monitor answers meanwhile, and the reply to the command itself may come after the work. So the command may take
+ * as long as memory of any size takes, and whoever asks beside it hears nothing for so long.
+ */
+import { refused, unknown } from '../domain/errors.js'
+import { formatNode } from '../domain/names.js'
+import type { Micros } from '../domain/time.js'
+import type { Checkpoint, CheckpointJob, Checkpoints } from '../ports/checkpoints.js'
+import { findNode, listNodes, nodesOfJob } from './block-graph.js'
+import type { JobInfo } from './qmp/block-types.js'
+import { isRefusal, type QmpSession } from './qmp/session.js'
+import { watch } from './qmp/watch.js'
+
+const SILENCE_MS = 600_000
+/** How long we believe in the events before we look ourselves. */
+const SAFETY_NET_MS = 1_000
+
+export function createCheckpoints(session: QmpSession): Checkpoints {
+  const jobOf = async (id: string): Promise<JobInfo | undefined> =>
+    (await session.execute('query-jobs', {}, { timeoutMs: SILENCE_MS })).find((job) => job.id === id)
+
+  const dismiss = async (id: string): Promise<void> => {
+    const job = await jobOf(id)
+    if (job?.status !== 'concluded') return
+    await session.execute('job-dismiss', { id }).catch(async (error: unknown) => {
+      if (!isRefusal(error) || (await jobOf(id)) !== undefined) throw error
+    })
+  }
+
+  /** Begun, or found begun; resolves once it is concluded well, and it stays listed. */
+  const perform = async (command: 'snapshot-save' | 'snapshot-load' | 'snapshot-delete', checkpoint: Checkpoint): Promise<void> => {
+    const { jobId, tag } = checkpoint
+    const devices = checkpoint.holders.map(formatNode)
+    const changes = watch(session, (e) => e.event === 'JOB_STATUS_CHANGE' && e.data.id === jobId && e.data.status === 'concluded')
+    try {
+      // One that failed under this name was an earlier attempt.
+      if ((await jobOf(jobId))?.error !== undefined) await dismiss(jobId)
+      if ((await jobOf(jobId)) === undefined) {
+        const state = command === 'snapshot-delete' ? {} : { vmstate: devices[0] ?? '' }
+        await session.execute(command, { 'job-id': jobId, tag, devices, ...state }, { timeoutMs: SILENCE_MS })
+      }
+      for (;;) {
+        const job = await jobOf(jobId)
+        if (job === undefined) throw unknown(`${command} ${jobId} is listed no more`)
+        if (job.status === 'concluded') {
+          if (job.error === undefined) return
+          throw refused(`${command}: ${job.error}`, /No space left/.test(job.error) ? { reason: 'no-space' } : {})
+        }
+        await changes.wait(SAFETY_NET_MS)
+      }
+    } finally {
+      changes.stop()
+    }
+  }
+
+  return {
+    async save(checkpoint) {
+      if ((await jobOf(checkpoint.jobId)) === undefined) {
+        const busy = await busyNode(session, checkpoint.holders.map(formatNode))
+        if (busy !== undefined) throw refused(`a block job works on ${busy}`)
+      }
+      const pause = timePause(session)
+      try {
+        await perform('snapshot-save', checkpoint)
+        return pause.length()
+      } finally {
+        pause.stop()
+      }
+    },
+    async load(checkpoint) {
+      if ((await jobOf(checkpoint.jobId)) === undefined) {
+        const { status } = await session.execute('query-status')
+        if (status !== 'prelaunch') throw refused(`a checkpoint is loaded before a guest runs, not while it is ${status}`)
+      }
+      await perform('snapshot-load', checkpoint)
+    },
+    async remove(checkpoint) {
+      await perform('snapshot-delete', checkpoint)
+      await dismiss(checkpoint.jobId)
+    },
+    async job(id): Promise<CheckpointJob> {
+      const job = await jobOf(id)
+      if (job === undefined) return 'absent'
+      if (job.status !== 'concluded') return 'running'
+      return job.error === undefined ? 'done' : 'failed'
+    },
+    dismiss,
+    async tags(holder) {
+      const node = await findNode(session, formatNode(holder))
+      if (node === undefined) throw refused(`${formatNode(holder)} is not open`)
+      return (node.image.snapshots ?? []).map((snapshot) => snapshot.name)
+    },
+  }
+}
+
+/** A node in one of the chains that a block job works on. */
+async function busyNode(session: QmpSession, tops: readonly string[]): Promise<string | undefined> {
+  const jobs = await session.execute('query-block-jobs')
+  if (jobs.length === 0) return undefined
+  const backings = new Map((await listNodes(session)).map((node) => [node.node, node.backing]))
+  const chains = new Set<string>()
+  for (const top of tops) for (let node: string | undefined = top; node !== undefined; node = backings.get(node)) chains.add(node)
+  for (const job of jobs) for (const node of await nodesOfJob(session, job.device)) if (chains.has(node)) return node
+  return undefined
+}
+
+/** Between the guest's stop and its going on, by QEMU's own clock. */
+function timePause(session: QmpSession): { length(): Micros | undefined; stop(): void } {
+  let stopped: Micros | undefined
+  let stood: Micros | undefined
+  const off = session.onEvent(({ event, timestamp: at }) => {
+    if (at === undefined) return
+    const now = at.seconds * 1_000_000 + at.microseconds
+    if (event === 'STOP') stopped = now
+    if (event === 'RESUME' && stopped !== undefined) stood = now - stopped
+  })
+  return { length: () => stood, stop: off }
+}

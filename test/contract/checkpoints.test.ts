@@ -1,0 +1,183 @@
+/** System checkpoints on real QEMU with two disks: the firmware's tick counter is what its memory is known by. */
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { checkpointJobName, formatNode } from '../../src/domain/names.js'
+import type { LayerFile } from '../../src/ports/block.js'
+import type { Checkpoint } from '../../src/ports/checkpoints.js'
+import type { Guest, GuestSpec, Hypervisor } from '../../src/ports/hypervisor.js'
+import { outcome } from '../support/block-rig.js'
+import { ticks, ticksBeyond } from '../support/firmware.js'
+import {
+  checkImage,
+  diskOf,
+  emulated,
+  guestSpec,
+  makeChain,
+  makeStateDir,
+  mismatches,
+  removeStateDir,
+  writePatterns,
+} from '../support/qemu.js'
+
+let stateDir: string
+let hypervisor: Hypervisor
+let spec: GuestSpec
+
+beforeEach(async () => {
+  stateDir = await makeStateDir()
+  hypervisor = emulated(stateDir)
+  const chains = [await makeChain(stateDir, 16, [[[0, 1, 7]], [[1, 1, 8]]]), await makeChain(stateDir, 16, [[[2, 1, 9]]])]
+  spec = guestSpec(chains.map(diskOf))
+})
+afterEach(async () => {
+  await hypervisor.close()
+  await removeStateDir(stateDir)
+})
+
+const run = promisify(execFile)
+const found = async (): Promise<Guest> => {
+  const guest = await hypervisor.find(spec.serverId)
+  if (guest === undefined) throw new Error('no such guest')
+  return guest
+}
+const launched = async (): Promise<Guest> => {
+  await hypervisor.launch(spec)
+  return await found()
+}
+const tops = (): LayerFile[] => spec.disks.flatMap((disk) => disk.chain.slice(0, 1))
+const checkpoint = (what: 'save' | 'load' | 'delete', id: string): Checkpoint => ({
+  jobId: checkpointJobName(what, id),
+  tag: `s-${id.slice(0, 8)}`,
+  holders: tops().map((layer) => layer.layerId),
+})
+const listed = async (path: string): Promise<string> => (await run('qemu-img', ['snapshot', '-l', '-U', path])).stdout
+
+describe('system checkpoints', () => {
+  it('bring memory and both disks back to the moment of the save, after another QEMU wrote on', async () => {
+    const id = randomUUID()
+    const guest = await launched()
+    await guest.resume()
+    const before = await ticksBeyond(stateDir, spec.serverId, 0)
+    const stood = await guest.checkpoints.save(checkpoint('save', id))
+    expect(await guest.runState()).toBe('running')
+    expect(stood).toBeGreaterThan(0)
+    expect(stood).toBeLessThan(60_000_000)
+    const after = await ticks(stateDir, spec.serverId)
+    await guest.checkpoints.dismiss(checkpoint('save', id).jobId)
+    await ticksBeyond(stateDir, spec.serverId, after + 5)
+    await guest.quit()
+    for (const layer of tops()) {
+      await writePatterns(layer.path, [[0, 4, 99]])
+      await checkImage(layer.path)
+    }
+    const next = await launched()
+    await next.checkpoints.load(checkpoint('load', id))
+    expect(await next.runState()).toBe('prelaunch')
+    const loaded = await ticks(stateDir, spec.serverId)
+    expect(loaded).toBeGreaterThanOrEqual(before)
+    expect(loaded).toBeLessThanOrEqual(after)
+    await next.checkpoints.dismiss(checkpoint('load', id).jobId)
+    await next.resume()
+    await ticksBeyond(stateDir, spec.serverId, loaded)
+    await next.quit()
+    const [first, second] = tops()
+    expect(
+      await mismatches(first?.path ?? '', [
+        [0, 1, 7],
+        [1, 1, 8],
+        [2, 2, 0],
+      ]),
+    ).toEqual([])
+    expect(
+      await mismatches(second?.path ?? '', [
+        [0, 2, 0],
+        [2, 1, 9],
+      ]),
+    ).toEqual([])
+  })
+
+  it('leave a paused guest paused, and keep its memory', async () => {
+    const id = randomUUID()
+    const guest = await launched()
+    await guest.resume()
+    await ticksBeyond(stateDir, spec.serverId, 0)
+    await guest.pause()
+    const count = await ticks(stateDir, spec.serverId)
+    await guest.checkpoints.save(checkpoint('save', id))
+    expect(await guest.runState()).toBe('paused')
+    await guest.quit()
+    const next = await launched()
+    await next.checkpoints.load(checkpoint('load', id))
+    expect(await ticks(stateDir, spec.serverId)).toBe(count)
+  })
+
+  it('tell how a save ended to whoever comes later, and are made once', async () => {
+    const id = randomUUID()
+    const guest = await launched()
+    const { jobId, holders } = checkpoint('save', id)
+    expect(await guest.checkpoints.job(jobId)).toBe('absent')
+    for (const _ of [1, 2]) await guest.checkpoints.save(checkpoint('save', id))
+    await hypervisor.close()
+    hypervisor = emulated(stateDir)
+    const again = await found()
+    expect(await again.checkpoints.job(jobId)).toBe('done')
+    for (const holder of holders) expect(await again.checkpoints.tags(holder)).toEqual([checkpoint('save', id).tag])
+    for (const _ of [1, 2]) await again.checkpoints.dismiss(jobId)
+    expect(await again.checkpoints.job(jobId)).toBe('absent')
+  })
+
+  it('are refused where the tag is taken, the guest goes on, and it can be tried again under the same name', async () => {
+    const id = randomUUID()
+    const guest = await launched()
+    await guest.resume()
+    const save = checkpoint('save', id)
+    await guest.checkpoints.save(save)
+    await guest.checkpoints.dismiss(save.jobId)
+    expect(await outcome(guest.checkpoints.save(save))).toBe('refused')
+    expect(await guest.checkpoints.job(save.jobId)).toBe('failed')
+    expect(await guest.runState()).toBe('running')
+    for (const _ of [1, 2]) await guest.checkpoints.remove(checkpoint('delete', id))
+    for (const holder of save.holders) expect(await guest.checkpoints.tags(holder)).toEqual([])
+    await guest.checkpoints.save(save)
+    expect(await guest.checkpoints.job(save.jobId)).toBe('done')
+    await guest.quit()
+    for (const layer of tops()) await checkImage(layer.path)
+  })
+
+  it('are refused while a block job works on one of the chains, and not for a chain beside it', async () => {
+    const guest = await launched()
+    const [top, base] = spec.disks[0]?.chain ?? []
+    const [other] = spec.disks[1]?.chain ?? []
+    if (top === undefined || base === undefined || other === undefined) throw new Error('no chain')
+    await guest.blocks.startMerge('m-slow', top, { kind: 'commit', active: true, top, base }, { speed: 1 })
+    expect(await outcome(guest.checkpoints.save(checkpoint('save', randomUUID())))).toBe('refused')
+    expect(await listed(top.path)).toBe('')
+    const beside = { ...checkpoint('save', randomUUID()), holders: [other.layerId] }
+    await guest.checkpoints.save(beside)
+    expect(await guest.checkpoints.tags(other.layerId)).toEqual([beside.tag])
+    await guest.blocks.cancelJob('m-slow')
+  })
+
+  it('are loaded only into a guest that never ran, which stays stopped if there is nothing to load', async () => {
+    const id = randomUUID()
+    const guest = await launched()
+    await guest.checkpoints.save(checkpoint('save', id))
+    const none = checkpoint('load', randomUUID())
+    expect(await outcome(guest.checkpoints.load({ ...none, tag: 'nobody' }))).toBe('refused')
+    expect(await guest.checkpoints.job(none.jobId)).toBe('failed')
+    expect(await guest.runState()).toBe('prelaunch')
+    await guest.resume()
+    expect(await outcome(guest.checkpoints.load(checkpoint('load', id)))).toBe('refused')
+    expect(await guest.runState()).toBe('running')
+  })
+
+  it('say which node is not open', async () => {
+    const guest = await launched()
+    const [holder] = [randomUUID()]
+    expect((await guest.blocks.nodes()).some((node) => node.node === formatNode(holder))).toBe(false)
+    expect(await outcome(guest.checkpoints.tags(holder))).toBe('refused')
+    expect(await outcome(guest.checkpoints.save({ ...checkpoint('save', randomUUID()), holders: [holder] }))).toBe('refused')
+  })
+})
