@@ -45,11 +45,11 @@ export interface Event {
 export interface Artefact {
   /** Stable name, e.g. `layer:<uuid>`. Processes are found by their pid files and are not listed here. */
   id: string
-  kind: 'layer-file' | 'staging-file'
+  kind: 'layer-file' | 'staging-file' | 'memory-file'
   hostId: string
   /** Absolute path. */
   location: string
-  ownerType: 'layer' | 'image'
+  ownerType: 'layer' | 'image' | 'memory_state'
   ownerId: string
   createdAt: Micros
 }

@@ -37,3 +37,5 @@ export const checkpointJobName = (what: 'save' | 'load' | 'delete', serverSnapsh
   `${{ save: 's', load: 'l', delete: 'x' }[what]}-${shortId(serverSnapshotId)}`
 /** File name of a layer inside its pool. */
 export const layerFileName = (layerId: string, format: 'qcow2' | 'raw'): string => `${layerId}.${format}`
+/** File name of a guest's saved memory inside its pool. */
+export const memoryFileName = (memoryStateId: string): string => `${memoryStateId}.mem`

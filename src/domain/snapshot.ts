@@ -28,6 +28,10 @@ export interface ConsistencyReport {
   frozenFor: Micros | null
   /** Duration of the transaction that switched the disks: the upper bound of the guest's pause. */
   switchedIn: Micros | null
+  /** How long the guest's processors were stopped; null where nothing stopped them. Of snapshots of servers. */
+  pausedFor?: Micros | null
+  /** Between the instants of the first and the last disk. Of snapshots of servers. */
+  skew?: Micros | null
   live: boolean
   takenAt: Micros
 }

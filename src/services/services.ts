@@ -9,6 +9,7 @@ import { createIdentityService, type IdentityService } from './identity/identity
 import { createImageService, type ImageService } from './image/images.js'
 import { createHostService, type HostService } from './strata/hosts.js'
 import { createJobService, type JobService } from './strata/jobs.js'
+import { createServerSnapshotService, type ServerSnapshotService } from './strata/server-snapshots.js'
 import { createSnapshotReportService, type SnapshotReportService } from './strata/snapshot-report.js'
 import { createStorageAuditService, type StorageAuditService } from './strata/storage-audit.js'
 import { createVolumeHostService, type VolumeHostService } from './volume/hosts.js'
@@ -31,6 +32,7 @@ export interface Services {
   readonly identity: IdentityService
   readonly hosts: HostService
   readonly jobs: JobService
+  readonly serverSnapshot: ServerSnapshotService
   readonly snapshotReports: SnapshotReportService
   readonly storageAudit: StorageAuditService
   readonly idempotency: IdempotencyService
@@ -52,6 +54,7 @@ export function createServices(given: ServiceDeps): Services {
     identity: createIdentityService(deps),
     hosts: createHostService({ ...deps, doorbellSecret: deps.settings.doorbellSecret }),
     jobs: createJobService(deps),
+    serverSnapshot: createServerSnapshotService(deps),
     snapshotReports: createSnapshotReportService(deps),
     storageAudit: createStorageAuditService({ db: deps.db, auditor: deps.auditor }),
     idempotency: createIdempotencyService(given),

@@ -8,8 +8,8 @@ import type { SnapshotReport } from '../../../src/services/strata/snapshot-repor
 import type { StorageAudit } from '../../../src/services/strata/storage-audit.js'
 import { instant } from '../identity/identity.js'
 
-const instantOrNull = (at: Micros | null): string | null => (at === null ? null : instant(at))
-const seconds = (micros: Micros | null): number | null => (micros === null ? null : micros / 1_000_000)
+export const instantOrNull = (at: Micros | null): string | null => (at === null ? null : instant(at))
+export const seconds = (micros: Micros | null): number | null => (micros === null ? null : micros / 1_000_000)
 
 export const jobView = (job: Job) => ({
   id: job.id,
@@ -68,7 +68,7 @@ export const hostView = ({ host, state, pools, workers }: HostView) => ({
   workers: workers.map(({ id, pid, heartbeatAt }) => ({ id, pid, heartbeat_at: instant(heartbeatAt) })),
 })
 
-const consistencyView = (report: ConsistencyReport | null) =>
+export const consistencyView = (report: ConsistencyReport | null) =>
   report && {
     requested: report.requested,
     reached: report.reached,
