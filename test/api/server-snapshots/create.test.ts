@@ -240,7 +240,7 @@ describe('snapshots of a server', () => {
       frozen_seconds: 0.04,
       switched_seconds: 0.0009,
       paused_seconds: 1.5,
-      disk_skew_seconds: 0,
+      skew_seconds: 0,
       live: true,
       taken_at: '2023-11-14T22:13:20.000000Z',
     })
