@@ -25,6 +25,8 @@ export interface BlockNode {
   readonly virtualSize: number
   /** Bytes allocated on the host. */
   readonly allocated: number
+  /** Internal snapshots kept in it, by name. */
+  readonly tags: readonly string[]
 }
 
 /** QEMU's block job in QEMU's words. */
@@ -61,6 +63,13 @@ export interface BlockHost {
   seal(layerId: string): Promise<void>
   /** All disks at one instant, all or none: each overlay (opened with backing null) goes on top of its layer. */
   switchTops(switches: readonly { from: string; to: string }[]): Promise<void>
+  /**
+   * Internal snapshots in the top layers of several disks at one instant, all or none. `node`: format node of a disk's top.
+   * All there already: succeeds. Some, or a layer that keeps none: Refused.
+   */
+  takeTags(tags: readonly { readonly node: string; readonly tag: string }[]): Promise<void>
+  /** Gives up an internal snapshot of a top layer; of none succeeds. Below another layer: Refused. */
+  removeTag(node: string, tag: string): Promise<void>
   /** Starts or finds the block job `id`. `root` is the top layer of the chain it runs in. */
   startMerge(id: string, root: LayerFile, merge: Merge, options?: { speed?: number }): Promise<void>
   blockJob(id: string): Promise<BlockJob | undefined>

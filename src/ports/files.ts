@@ -26,6 +26,17 @@ export interface LayerFiles {
   grow(layer: LayerFile, bytes: number): Promise<void>
   /** Rewrites the backing name in a closed qcow2's header (metadata only). */
   rebase(layer: LayerFile, backing: LayerFile | null): Promise<void>
+  /** Internal snapshots kept in a closed qcow2 file, by name. In use: Refused. */
+  tags(layer: LayerFile): Promise<string[]>
+  /** Makes one in a closed file; there already: succeeds. */
+  tag(layer: LayerFile, name: string): Promise<void>
+  /** Gives one up in a closed file; of none succeeds. */
+  untag(layer: LayerFile, name: string): Promise<void>
+  /**
+   * Counts the clusters of a closed qcow2 file again, after who wrote it was killed amid its tables: what it had counted and
+   * not used is free again. No data is touched.
+   */
+  mend(layer: LayerFile): Promise<void>
   /** Copies the view of a sealed chain flat into a new file of that format at `to` (made anew; mode 0600, fsynced). The tool dies with us. */
   flatten(
     chain: Chain,

@@ -27,6 +27,7 @@ export async function listNodes(session: QmpSession): Promise<BlockNode[]> {
         backing: backings.get(name),
         virtualSize: node.image['virtual-size'],
         allocated: node.image['actual-size'] ?? 0,
+        tags: (node.image.snapshots ?? []).map((snapshot) => snapshot.name),
       },
     ]
   })

@@ -12,6 +12,7 @@ import type { BlockHost, LayerFile } from '../ports/block.js'
 import { findNode, listNodes, topNodeOf } from './block-graph.js'
 import { cancelBlockJob, completeBlockJob, dismissBlockJob, findBlockJob, startMergeJob, waitForBlockJob } from './block-job.js'
 import { makeReadOnly, makeWritable } from './block-reopen.js'
+import { removeTag, takeTags } from './block-tags.js'
 import type { FileNode, FormatNode } from './qmp/block-types.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
 
@@ -40,6 +41,8 @@ export function createBlockHost({ session, live, grant }: BlockHostOptions): Blo
     switchTops: async (switches) => {
       await switchTops(session, switches)
     },
+    takeTags: (tags) => takeTags(session, tags),
+    removeTag: (node, tag) => removeTag(session, node, tag),
     startMerge: (id, root, merge, options) => startMergeJob(session, id, root, merge, options?.speed),
     blockJob: (id) => findBlockJob(session, id),
     waitForJob: (id, options) => waitForBlockJob(session, id, options),

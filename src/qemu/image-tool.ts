@@ -34,6 +34,24 @@ export async function imageInfo(path: string, format: LayerFile['format']): Prom
   }
 }
 
+/** Names of the internal snapshots in a closed file; a file in use is refused. */
+export async function imageTags(layer: NamedFile): Promise<string[]> {
+  const text = await runTool({ program: 'qemu-img', args: ['info', '--output=json', imageSpec([layer])] })
+  const { snapshots = [] } = JSON.parse(text) as { snapshots?: readonly { name: string }[] }
+  return snapshots.map(({ name }) => name)
+}
+
+/** The tool takes a name twice: whoever calls has looked. */
+export async function changeTag(layer: NamedFile, change: 'create' | 'delete', name: string): Promise<void> {
+  const flag = { create: '-c', delete: '-d' }[change]
+  await runTool({ program: 'qemu-img', args: ['snapshot', '-q', flag, name, imageSpec([layer])] })
+}
+
+/** Frees what is counted and not used; with that right, the marks of what is used once only are set anew. */
+export async function mendImage(layer: NamedFile): Promise<void> {
+  await runTool({ program: 'qemu-img', args: ['check', '-q', '-r', 'leaks', imageSpec([layer])] })
+}
+
 /** The header's backing is not opened: an overlay must not be shorter than what it stands on before it is grown. */
 export async function resizeImage(layer: LayerFile, bytes: number): Promise<void> {
   await runTool({ program: 'qemu-img', args: ['resize', '-q', imageSpec([layer]), String(bytes)] })

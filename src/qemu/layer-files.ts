@@ -11,7 +11,7 @@ import type { LayerFile } from '../ports/block.js'
 import type { LayerFiles } from '../ports/files.js'
 import { errorCode, renameDurably, statOf, syncDirectory, syncFile, unlinkDurably } from './durable.js'
 import { hashFile } from './file-hash.js'
-import { convertImage, resizeImage, rewriteBacking } from './image-tool.js'
+import { changeTag, convertImage, imageTags, mendImage, resizeImage, rewriteBacking } from './image-tool.js'
 import { checkLayer, readOwn } from './layer-header.js'
 import { emptyImage } from './qcow2-header.js'
 
@@ -45,15 +45,28 @@ export function createLayerFiles(): LayerFiles {
         await rewriteBacking(layer, backingOf(layer, backing))
         await syncFile(layer.path)
       }),
+    tags: (layer) => reduce(() => tagsOf(layer)),
+    tag: (layer, name) =>
+      reduce(async () => {
+        if (!(await tagsOf(layer)).includes(name)) await changeTag(layer, 'create', name).catch(orIsFull(layer.path))
+        await syncFile(layer.path)
+      }),
+    untag: (layer, name) =>
+      reduce(async () => {
+        if ((await tagsOf(layer)).includes(name)) await changeTag(layer, 'delete', name)
+        await syncFile(layer.path)
+      }),
+    mend: (layer) =>
+      reduce(async () => {
+        if (layer.format !== 'qcow2') return
+        await mendImage(layer)
+        await syncFile(layer.path)
+      }),
     flatten: (chain, to, options) =>
       reduce(async () => {
         await unlinkDurably(to)
         await (await fs.open(to, NEW_FILE, 0o600)).close()
-        await convertImage(chain, to, options).catch(async (cause: unknown) => {
-          const { bavail, bsize } = await fs.statfs(dirname(to))
-          const isFull = cause instanceof AdapterError && cause.outcome === 'refused' && bavail * bsize < FULL
-          throw isFull ? refused(cause.message, { cause, reason: 'no-space' }) : cause
-        })
+        await convertImage(chain, to, options).catch(orIsFull(to))
         await syncFile(to)
       }),
     hash: (path, options) => reduce(() => hashFile(path, options)),
@@ -65,12 +78,23 @@ export function createLayerFiles(): LayerFiles {
   }
 }
 
+/** A tool does not say why it could not write: it is asked of the file system. */
+const orIsFull =
+  (path: string) =>
+  async (cause: unknown): Promise<never> => {
+    const { bavail, bsize } = await fs.statfs(dirname(path))
+    const isFull = cause instanceof AdapterError && cause.outcome === 'refused' && bavail * bsize < FULL
+    throw isFull ? refused(cause.message, { cause, reason: 'no-space' }) : cause
+  }
+
 /** How a layer's header names the one below: bare within a directory, so that a pool can be moved. */
 export function backingOf(layer: LayerFile, backing: LayerFile | null): { name: string; format: string } | null {
   if (backing === null) return null
   const near = resolve(dirname(layer.path)) === resolve(dirname(backing.path))
   return { name: near ? basename(backing.path) : resolve(backing.path), format: backing.format }
 }
+
+const tagsOf = async (layer: LayerFile): Promise<string[]> => (layer.format === 'qcow2' ? await imageTags(layer) : [])
 
 async function create(layer: LayerFile, backing: LayerFile | null): Promise<void> {
   if (layer.format !== 'qcow2') throw refused('only qcow2 layers are made empty')

@@ -45,6 +45,7 @@ const open = (id: string) =>
     backing: undefined,
     virtualSize: 1,
     allocated: 1,
+    tags: [],
   }))
 const healthy: SeenStorage = {
   live: true,
@@ -59,7 +60,7 @@ const healthy: SeenStorage = {
   nodes: [
     ...open(TOP),
     ...open(BASE),
-    { node: 'd-someone', driver: 'x', file: undefined, backing: undefined, virtualSize: 1, allocated: 1 },
+    { node: 'd-someone', driver: 'x', file: undefined, backing: undefined, virtualSize: 1, allocated: 1, tags: [] },
   ],
   files: [],
 }

@@ -2,7 +2,17 @@
 import { describe, expect, it } from 'vitest'
 import type { LayerFile } from '../../src/ports/block.js'
 import { node, outcome, type StartRig, useRigs } from '../support/block-rig.js'
-import { header, MIB, makeChain, makeLayer, mismatches, type Pattern } from '../support/qemu.js'
+import {
+  checkImage,
+  header,
+  MIB,
+  makeChain,
+  makeLayer,
+  mismatches,
+  type Pattern,
+  taggedMismatches,
+  writePatterns,
+} from '../support/qemu.js'
 
 export function blockHostSuite(name: string, start: StartRig): void {
   describe(`block host: ${name}`, () => {
@@ -104,6 +114,52 @@ export function blockHostSuite(name: string, start: StartRig): void {
       expect((await rig.host.nodes()).find((n) => n.node === node(overlay))?.backing).toBeUndefined()
       if (rig.diskIds[0] !== undefined) expect(await rig.host.topNode(rig.diskIds[0])).toBe(node(first))
       await rig.host.close(overlay.layerId)
+    })
+
+    it('tags the tops of two disks at once, and what was there then can be read from the closed files', async () => {
+      const chains = [await makeChain(dir(), 4, [[[0, 1, 51]]]), await makeChain(dir(), 4, [[[1, 1, 52]], [[2, 1, 53]]])]
+      const rig = await open(...chains)
+      const tops = chains.map(([top]) => top)
+      const tags = tops.map((top) => ({ node: node(top), tag: 's-one' }))
+      for (const _ of [1, 2]) await rig.host.takeTags(tags)
+      for (const top of tops) expect((await rig.host.nodes()).find((n) => n.node === node(top))?.tags).toEqual(['s-one'])
+      await rig.end()
+      for (const top of tops) await writePatterns(top?.path ?? '', [[0, 4, 99]])
+      expect(await taggedMismatches(tops[0]?.path ?? '', 's-one', [[0, 1, 51]])).toEqual([])
+      const second: Pattern[] = [
+        [1, 1, 52],
+        [2, 1, 53],
+        [3, 1, 0],
+      ]
+      expect(await taggedMismatches(tops[1]?.path ?? '', 's-one', second)).toEqual([])
+      for (const top of tops) await checkImage(top?.path ?? '')
+    })
+
+    it('tags no disk when one is refused', async () => {
+      const [one] = await makeChain(dir(), 4, [[]])
+      const { host } = await open([one as LayerFile])
+      const tags = [
+        { node: node(one), tag: 's-one' },
+        { node: 'q-nobody', tag: 's-one' },
+      ]
+      expect(await outcome(host.takeTags(tags))).toBe('refused')
+      expect((await host.nodes()).find((n) => n.node === node(one))?.tags).toEqual([])
+    })
+
+    it('gives up a tag of a top, however often it is asked, and never one below an overlay', async () => {
+      const [top] = await makeChain(dir(), 4, [[[0, 1, 54]]])
+      if (top === undefined) throw new Error('no layer')
+      const rig = await open([top])
+      for (const tag of ['s-one', 's-two']) await rig.host.takeTags([{ node: node(top), tag }])
+      for (const _ of [1, 2]) await rig.host.removeTag(node(top), 's-one')
+      expect((await rig.host.nodes()).find((n) => n.node === node(top))?.tags).toEqual(['s-two'])
+      const overlay = await makeLayer(dir(), 4, top)
+      await rig.host.open(overlay, null, { writable: true })
+      await rig.host.switchTops([{ from: node(top), to: node(overlay) }])
+      expect(await outcome(rig.host.removeTag(node(top), 's-two'))).toBe('refused')
+      await rig.end()
+      await checkImage(top.path)
+      expect(await mismatches(top.path, [[0, 1, 54]])).toEqual([])
     })
 
     it('grows an open layer and never shrinks it', async () => {

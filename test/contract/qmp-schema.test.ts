@@ -74,12 +74,15 @@ describe('QMP commands', () => {
     },
   )
 
-  it('may switch a layer within a transaction', () => {
+  it.each([
+    ['blockdev-snapshot', 'node', 'overlay'],
+    ['blockdev-snapshot-internal-sync', 'device', 'name'],
+  ])('may %s within a transaction', (what, ...args) => {
     const actions = members(types.get('transaction')?.['arg-type'] ?? '').find((member) => member.name === 'actions')
     const action = types.get(types.get(actions?.type ?? '')?.['element-type'] ?? '')
-    const variant = action?.variants?.find(({ case: name }) => name === 'blockdev-snapshot')
+    const variant = action?.variants?.find(({ case: name }) => name === what)
     const data = members(variant?.type ?? '').find((member) => member.name === 'data')
-    expect(members(data?.type ?? variant?.type ?? '').map((member) => member.name)).toEqual(expect.arrayContaining(['node', 'overlay']))
+    expect(members(data?.type ?? variant?.type ?? '').map((member) => member.name)).toEqual(expect.arrayContaining(args))
   })
 
   it('have no way to the human monitor anywhere in the source', async () => {

@@ -66,6 +66,15 @@ export async function mismatches(path: string, patterns: readonly Pattern[]): Pr
   return wrong
 }
 
+/** The same of what a tag in a closed image holds. */
+export async function taggedMismatches(path: string, tag: string, patterns: readonly Pattern[]): Promise<Pattern[]> {
+  const flat = `${path}.of-${tag}`
+  await run('qemu-img', ['convert', '-f', 'qcow2', '-O', 'qcow2', '-l', `snapshot.name=${tag}`, path, flat])
+  const wrong = await mismatches(flat, patterns)
+  await rm(flat)
+  return wrong
+}
+
 export interface Header {
   readonly 'virtual-size': number
   readonly 'backing-filename'?: string

@@ -11,7 +11,9 @@ export type AddNode = FileNode | FormatNode
 /** A reopen repeats every option: what is left out goes back to its default. */
 export type ReopenNode = FormatNode
 
-export type TransactionAction = { type: 'blockdev-snapshot'; data: { node: string; overlay: string } }
+export type TransactionAction =
+  | { type: 'blockdev-snapshot'; data: { node: string; overlay: string } }
+  | { type: 'blockdev-snapshot-internal-sync'; data: { device: string; name: string } }
 
 export type JobOptions = {
   'job-id': string

@@ -47,6 +47,7 @@ interface Commands {
   'x-debug-query-block-graph': Command<Empty, BlockGraph>
   block_resize: Command<{ 'node-name': string; size: number }, Empty>
   transaction: Command<{ actions: readonly TransactionAction[] }, Empty>
+  'blockdev-snapshot-delete-internal-sync': Command<{ device: string; name: string }, Readonly<Record<string, unknown>>>
   'block-dirty-bitmap-add': Command<Bitmap & { persistent?: boolean; granularity?: number; disabled?: boolean }, Empty>
   'block-dirty-bitmap-remove': Command<Bitmap, Empty>
 
@@ -119,6 +120,7 @@ export const COMMANDS: Table = {
   'x-debug-query-block-graph': {},
   block_resize: { 'node-name': true, size: true },
   transaction: { actions: true },
+  'blockdev-snapshot-delete-internal-sync': { device: true, name: true },
   'block-dirty-bitmap-add': { node: true, name: true, persistent: true, granularity: true, disabled: true },
   'block-dirty-bitmap-remove': { node: true, name: true },
   'block-commit': { ...JOB, 'top-node': true, 'base-node': true, 'backing-file': true },
