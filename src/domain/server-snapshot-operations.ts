@@ -5,6 +5,7 @@ import type { Quiesce } from './snapshot.js'
 
 const chain = (diskId: string): Lock => `chain:${diskId}`
 const power = (serverId: string): Lock => `power:${serverId}`
+const layer = (layerId: string): Lock => `layer:${layerId}`
 
 /** One disk that is captured. Its row in disk_snapshots exists already. */
 export interface CapturedDisk {
@@ -46,13 +47,24 @@ export const deleteServerSnapshots: Descriptor<DeleteServerSnapshotsInput> = {
   locks: (i) => [...(i.diskIds.length === 0 ? [] : [power(i.serverId)]), ...i.diskIds.map(chain)],
 }
 
+export interface RevertedDisk {
+  diskSnapshotId: string
+  diskId: string
+  layerId: string
+}
+
 export interface RevertServerInput {
   serverId: string
   serverSnapshotId: string
   /** Every disk of the server, for the chain locks. */
   diskIds: string[]
-  /** The snapshot's disks. external: each with the overlay that becomes its top; internal: null. */
-  disks: CapturedDisk[]
+  /**
+   * The snapshot's disks, each with the layer that becomes its top (row `planned`): an overlay, or the copy of a tag whose
+   * layer was sealed since. One whose tag is still in the disk's top has it in vain, and it is forgotten.
+   */
+  disks: RevertedDisk[]
+  /** Layers of the snapshot: nobody merges beneath a new overlay while it is made. */
+  layerIds: string[]
   /** What the server does afterwards. */
   powerState: CapturedPower
   /** Goes on where it was; else it starts anew, or stays off. */
@@ -64,7 +76,7 @@ export const revertServer: Descriptor<RevertServerInput> = {
   name: 'revert-server',
   version: 1,
   subject: (i) => ({ type: 'server', id: i.serverId }),
-  locks: (i) => [power(i.serverId), ...i.diskIds.map(chain)],
+  locks: (i) => [power(i.serverId), ...i.diskIds.map(chain), ...i.layerIds.map(layer)],
 }
 
 /** Cinder's revert: a detached volume becomes what its latest snapshot holds. */
@@ -72,6 +84,8 @@ export interface RevertVolumeInput {
   volumeId: string
   diskId: string
   snapshotId: string
+  /** What the snapshot pins. */
+  snapshotLayerId: string
   /** The overlay that becomes the disk's top (row `planned`). */
   layerId: string
 }
@@ -79,5 +93,5 @@ export const revertVolume: Descriptor<RevertVolumeInput> = {
   name: 'revert-volume',
   version: 1,
   subject: (i) => ({ type: 'volume', id: i.volumeId }),
-  locks: (i) => [chain(i.diskId)],
+  locks: (i) => [chain(i.diskId), layer(i.snapshotLayerId)],
 }

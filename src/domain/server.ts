@@ -45,6 +45,7 @@ export type ServerTask =
   | 'image_uploading'
   | 'suspending'
   | 'resuming'
+  | 'rebuilding'
 /** Nova's power states: 0 NOSTATE, 1 RUNNING, 3 PAUSED, 4 SHUTDOWN, 6 CRASHED, 7 SUSPENDED. */
 export type PowerState = 0 | 1 | 3 | 4 | 6 | 7
 

@@ -19,6 +19,8 @@ import { observeStorageOperation } from './observe-storage.js'
 import { pauseServerOperation, unpauseServerOperation } from './pause-server.js'
 import { rebootServerOperation } from './reboot-server.js'
 import { recordGuestOffOperation, recordQemuLostOperation } from './record-guest.js'
+import { revertServerOperation } from './revert-server.js'
+import { revertVolumeOperation } from './revert-volume.js'
 import { startServerOperation } from './start-server.js'
 import { stopServerOperation } from './stop-server.js'
 
@@ -53,6 +55,8 @@ export const registry: Registry = new Map([
   entry(rebootServerOperation),
   entry(recordGuestOffOperation),
   entry(recordQemuLostOperation),
+  entry(revertServerOperation),
+  entry(revertVolumeOperation),
   entry(startServerOperation),
   entry(stopServerOperation),
   entry(unpauseServerOperation),

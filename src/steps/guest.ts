@@ -10,7 +10,7 @@ import type { ForwardBrick, Tools, UndoableBrick } from './tools.js'
 const STOPPED: readonly RunState[] = ['prelaunch', 'paused']
 
 /** Ends the process whatever its state: cleanly if it answers, by force if not. */
-async function endGuest(tools: Tools, serverId: string): Promise<void> {
+export async function endGuest(tools: Tools, serverId: string): Promise<void> {
   try {
     await (await tools.hypervisor.find(serverId))?.quit()
   } catch (error) {

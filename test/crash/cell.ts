@@ -2,6 +2,7 @@
 import { SWITCH } from '../../src/steps/switch-top-layers.js'
 import { type Drive, type Driven, drive, type Fault, killGuests, writeInGuest } from './engine.js'
 import { ANYTHING } from './images.js'
+import { guests } from './monitor.js'
 import { judge } from './oracle.js'
 import { makeClock } from './ports.js'
 import { deviceOf, type Scenario, socketOf } from './stage.js'
@@ -51,6 +52,7 @@ function guestWriter(
   let byte = 0x80
   let isFull = false
   let passed = false
+  const first = processOf(world, serverId)
   const promised = [...world.expected.keys()].filter((id) => id !== diskId && world.expected.get(id) === world.expected.get(diskId))
   return async (gap) => {
     if (gap === `${SWITCH}:after-apply` || gap === `${SWITCH}:before-done`) passed = true
@@ -60,6 +62,12 @@ function guestWriter(
     const block = 5 + (byte % 3)
     const said = await writeInGuest(socketOf(world, serverId), deviceOf(diskId), block, byte).catch(() => 'gone')
     if (said === 'standing') return
+    // One that was launched since a revert runs in the other past.
+    if (world.reverted.has(diskId) && (await processOf(world, serverId)) !== (await first)) {
+      if (said === 'written') world.reverted.set(diskId, new Map(world.reverted.get(diskId)).set(block, byte))
+      byte = byte === 0xff ? 0x80 : byte + 1
+      return
+    }
     // Killed in between, it is on the disk or it is not: nobody was promised either.
     const now = new Map(world.expected.get(diskId)).set(block, said === 'written' ? byte : ANYTHING)
     world.expected.set(diskId, now)
@@ -67,6 +75,8 @@ function guestWriter(
     byte = byte === 0xff ? 0x80 : byte + 1
   }
 }
+
+const processOf = async (world: World, serverId: string): Promise<number | undefined> => (await guests(world.dir)).get(serverId)
 
 /** Milliseconds into a step: before its first command, and among them. */
 const AMID = [0, 3] as const

@@ -123,7 +123,15 @@ export async function judge(world: World, { mayLeak = false } = {}): Promise<str
     if (/verification failed|error|can't/i.test(said.stdout))
       wrong.push(`${what} does not read as it must: ${said.stdout.match(/.*(verification failed|error|can't).*/gi)?.join('; ')}`)
   }
-  for (const disk of disks) if (disk.topLayerId !== null) await reads(`disk ${disk.id}`, disk.topLayerId, world.expected.get(disk.id))
+  const past = await hasReverted(world)
+  for (const disk of disks) {
+    const content = past ? (world.reverted.get(disk.id) ?? world.expected.get(disk.id)) : world.expected.get(disk.id)
+    if (disk.topLayerId !== null) await reads(`disk ${disk.id}`, disk.topLayerId, content)
+  }
+  for (const one of await read.serverSnapshots.list(ANY, { where: mine }))
+    if (one.status !== 'available') wrong.push(`server snapshot ${one.id} is left ${one.status}`)
+  for (const part of await read.diskSnapshots.list(ANY, { where: mine }))
+    if (part.tag === null) await reads(`part ${part.id}`, part.layerId, world.expected.get(part.id))
   for (const snapshot of await read.snapshots.list(ANY, { where: mine })) {
     if (snapshot.status === 'available') await reads(`snapshot ${snapshot.id}`, snapshot.layerId, world.expected.get(snapshot.id))
     else if (snapshot.status !== 'error') wrong.push(`snapshot ${snapshot.id} is left ${snapshot.status}`)
@@ -150,4 +158,13 @@ export async function judge(world: World, { mayLeak = false } = {}): Promise<str
   for (const [resource, count] of Object.entries(counted))
     if ((used[resource] ?? 0) !== count) wrong.push(`quota of ${resource} is ${used[resource]}, counted ${count}`)
   return wrong
+}
+
+/** A revert that is done has reverted; one that failed may have, and the server was not started: then the tables' tree says so. */
+async function hasReverted(world: World): Promise<boolean> {
+  const where = { projectId: { is: world.projectId }, operation: { in: ['revert-server', 'revert-volume'] } }
+  const [job] = await world.db.read.jobs.list(ANY, { where })
+  if (job?.state !== 'failed') return job?.state === 'done'
+  const { serverId = '', serverSnapshotId } = job.input as { serverId?: string; serverSnapshotId?: string }
+  return serverSnapshotId !== undefined && (await world.db.read.servers.find(ANY, serverId))?.currentSnapshotId === serverSnapshotId
 }

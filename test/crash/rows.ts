@@ -1,6 +1,7 @@
 /** Rows as a service would have written them, with what no scenario cares about filled in. */
 import type { Image } from '../../src/domain/image.js'
 import type { Server } from '../../src/domain/server.js'
+import type { ServerSnapshot } from '../../src/domain/server-snapshot.js'
 import type { Snapshot } from '../../src/domain/snapshot.js'
 import type { Volume } from '../../src/domain/volume.js'
 import * as rows from '../support/rows.js'
@@ -50,6 +51,22 @@ export const serverRow = (
 export const snapshotRow = (
   given: Given<Snapshot, 'id' | 'projectId' | 'userId' | 'volumeId' | 'diskId' | 'serverId' | 'layerId' | 'status' | 'createdAt'>,
 ): Row<Snapshot> => rows.snapshotRow({ ...given, name: null, description: null, sizeGib: GIB_SIZE })
+
+export const serverSnapshotRow = (
+  given: Given<ServerSnapshot, 'id' | 'projectId' | 'userId' | 'serverId' | 'createdAt'>,
+  patch: Partial<Row<ServerSnapshot>>,
+): Row<ServerSnapshot> =>
+  rows.serverSnapshotRow({
+    ...given,
+    name: `s-${given.id}`,
+    status: 'available',
+    kind: 'external',
+    withMemory: false,
+    parentId: null,
+    powerState: 'stopped',
+    report: null,
+    ...patch,
+  })
 
 export const imageRow = (
   given: Given<Image, 'id' | 'projectId' | 'status' | 'createdAt' | 'updatedAt'>,

@@ -6,6 +6,7 @@ import { ATTACH_SCENARIOS } from './attach-scenarios.js'
 import { IMAGE_SCENARIOS } from './image-scenarios.js'
 import { makeImage } from './images.js'
 import { MERGE_SCENARIOS } from './merge-scenarios.js'
+import { REVERT_SCENARIOS } from './revert-scenarios.js'
 import { SERVER_SCENARIOS } from './server-scenarios.js'
 import { BASE, boot, type Scenario, SMALL, scenario, served, snapshotOf, TOP, writing } from './stage.js'
 import { DISK_MIB, MIB, type Volumed } from './world.js'
@@ -148,4 +149,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...ATTACH_SCENARIOS,
   ...MERGE_SCENARIOS,
   ...SERVER_SCENARIOS,
+  ...REVERT_SCENARIOS,
 ]

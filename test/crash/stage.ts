@@ -60,12 +60,14 @@ export async function served(
   const volume = await world.volume(layers)
   await world.attach(serverId, volume)
   if (state === 'active' || state === 'paused') await boot(world, serverId, [volume.diskId])
-  if (state === 'paused') {
-    const monitor = await openMonitor(socketOf(world, serverId))
-    await monitor.ask('stop')
-    monitor.close()
-  }
+  if (state === 'paused') await pause(world, serverId)
   return { serverId, volume }
+}
+
+export async function pause(world: World, serverId: string): Promise<void> {
+  const monitor = await openMonitor(socketOf(world, serverId))
+  await monitor.ask('stop')
+  monitor.close()
 }
 
 /**

@@ -51,6 +51,8 @@ export interface World {
   readonly projectId: string
   /** By disk, snapshot or image id: what it must read as. */
   readonly expected: Map<string, Content>
+  /** Disks that are to go back, by id: what they must read as once the job that does it has passed its pivot. */
+  readonly reverted: Map<string, Content>
   origin(): { projectId: string; userId: string; requestId: string }
   /** A volume of layers given base first: MiB → byte; a branch where it stands `on` a layer there is. */
   volume(layers: readonly Content[], patch?: Partial<Volume>, on?: string | null): Promise<Volumed>
@@ -61,7 +63,7 @@ export interface World {
   snapshot(
     volume: Volumed,
     layerId: string | null,
-    status: 'creating' | 'available' | 'deleting',
+    status: 'creating' | 'available' | 'deleting' | 'restoring',
     serverId?: string | null,
   ): Promise<string>
   image(status: 'queued' | 'saving', patch?: object): Promise<string>
@@ -92,6 +94,7 @@ export async function makeWorld(clock: FakeClock, { url, smallPool = false }: Wo
   const [hostId, poolId, projectId, userId, typeId] = [randomUUID(), randomUUID(), randomUUID(), randomUUID(), randomUUID()] as const
   const now = clock.now()
   const expected = new Map<string, Content>()
+  const reverted = new Map<string, Content>()
   const reads = new Map<string, Content>()
   await db.transaction(async (s) => {
     await s.hosts.insert({ id: hostId, state: 'up', address: '', bootId: 'boot', capabilities: {}, heartbeatAt: now, createdAt: now })
@@ -161,6 +164,7 @@ export async function makeWorld(clock: FakeClock, { url, smallPool = false }: Wo
     poolId,
     projectId,
     expected,
+    reverted,
     origin,
     async volume(layers, patch = {}, on = null) {
       const volumeId = randomUUID()

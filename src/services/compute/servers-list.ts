@@ -45,16 +45,17 @@ export const SORT_KEYS = {
 export type ServerSortKey = keyof typeof SORT_KEYS
 
 /** What each word of the wire means in states; undefined: no such word. */
-const STATUS: Readonly<Record<string, { vmState: VmState; taskStates?: readonly ServerTask[] }>> = {
-  ACTIVE: { vmState: 'active' },
-  REBOOT: { vmState: 'active', taskStates: ['rebooting'] },
-  HARD_REBOOT: { vmState: 'active', taskStates: ['rebooting_hard'] },
-  BUILD: { vmState: 'building' },
-  SHUTOFF: { vmState: 'stopped' },
-  PAUSED: { vmState: 'paused' },
-  SUSPENDED: { vmState: 'suspended' },
-  ERROR: { vmState: 'error' },
-  DELETED: { vmState: 'deleted' },
+const STATUS: Readonly<Record<string, { vmStates: readonly VmState[]; taskStates?: readonly ServerTask[] }>> = {
+  ACTIVE: { vmStates: ['active'] },
+  REBOOT: { vmStates: ['active'], taskStates: ['rebooting'] },
+  HARD_REBOOT: { vmStates: ['active'], taskStates: ['rebooting_hard'] },
+  REBUILD: { vmStates: ['active', 'stopped'], taskStates: ['rebuilding'] },
+  BUILD: { vmStates: ['building'] },
+  SHUTOFF: { vmStates: ['stopped'] },
+  PAUSED: { vmStates: ['paused'] },
+  SUSPENDED: { vmStates: ['suspended'] },
+  ERROR: { vmStates: ['error'] },
+  DELETED: { vmStates: ['deleted'] },
 }
 
 export const isStatus = (word: string): boolean => Object.hasOwn(STATUS, word.toUpperCase())
@@ -108,9 +109,9 @@ function stateConditions(caller: Caller, list: ServerList): Record<string, Condi
     return list.changesSince === undefined ? { vmState: { not: 'deleted' } } : {}
   const known = list.status.flatMap((word) => STATUS[word.toUpperCase()] ?? [])
   if (known.length === 0) return undefined
-  if (!caller.isAdmin && known.some((state) => state.vmState === 'deleted'))
+  if (!caller.isAdmin && known.some((state) => state.vmStates.includes('deleted')))
     throw new DomainError('forbidden', 'Only administrators may list deleted servers')
-  return { vmState: { in: [...new Set(known.map((state) => state.vmState))] } }
+  return { vmState: { in: [...new Set(known.flatMap((state) => state.vmStates))] } }
 }
 
 function afterwards(list: ServerList): ((server: Server) => boolean) | undefined {
@@ -131,10 +132,10 @@ function afterwards(list: ServerList): ((server: Server) => boolean) | undefined
 
 /** The word a caller sees. */
 export function statusOf(server: Pick<Server, 'vmState' | 'taskState'>): string {
-  for (const [word, { vmState, taskStates }] of Object.entries(STATUS))
-    if (taskStates !== undefined && vmState === server.vmState && server.taskState !== null && taskStates.includes(server.taskState))
+  for (const [word, { vmStates, taskStates }] of Object.entries(STATUS))
+    if (taskStates !== undefined && vmStates.includes(server.vmState) && server.taskState !== null && taskStates.includes(server.taskState))
       return word
-  for (const [word, { vmState, taskStates }] of Object.entries(STATUS))
-    if (taskStates === undefined && vmState === server.vmState) return word
+  for (const [word, { vmStates, taskStates }] of Object.entries(STATUS))
+    if (taskStates === undefined && vmStates.includes(server.vmState)) return word
   return 'UNKNOWN'
 }
