@@ -66,6 +66,10 @@ export const volumeAction = actions<'volumeAction'>({
     await services.volume.rollDetachingVolume(caller, path.volume_id)
     return reply(202)
   },
+  revert: async ({ path, input, caller, services, reply }) => {
+    await services.volume.revertVolume(caller, path.volume_id, input.snapshot_id ?? null)
+    return reply(202)
+  },
   'os-volume_upload_image': async ({ path, input, caller, version, services, reply }) => {
     const upload = {
       imageName: input.image_name,

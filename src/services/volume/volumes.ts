@@ -31,6 +31,7 @@ import { enqueueSnapshotDeletion, isBeingDeleted } from './snapshot-deletion.js'
 import { dropOffers } from './transfers.js'
 import { createVolumeActions } from './volume-actions.js'
 import { createVolumeCreation } from './volume-create.js'
+import { createVolumeRevert } from './volume-revert.js'
 import { createVolumeUpload } from './volume-upload.js'
 
 export interface VolumeList {
@@ -53,6 +54,7 @@ export const createVolumeService = (deps: VolumeDeps) => ({
   ...createVolumeCreation(deps),
   ...createVolumeActions(deps),
   ...createVolumeAttaching(deps),
+  ...createVolumeRevert(deps),
   ...createVolumeUpload(deps),
 
   showVolume: async (caller: Caller, id: string): Promise<VolumeRecord> =>

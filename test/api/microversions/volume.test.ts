@@ -97,6 +97,13 @@ const TABLE: readonly Row[] = [
     0,
     2,
   ],
+  [
+    40,
+    'going back to a snapshot',
+    async (ask) => (await ask('post', ...act(attached, { revert: { snapshot_id: null } }))).body.badRequest.message.includes('snapshots'),
+    false,
+    true,
+  ],
   [41, 'the user of a snapshot', (ask) => has(ask('get', `/snapshots/${snapshot}`), 'snapshot', 'user_id'), false, true],
   [
     42,
