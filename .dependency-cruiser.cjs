@@ -23,6 +23,11 @@ module.exports = {
       pathNot: '^src/(services|ports|domain)/|^src/strategies/select\\.ts$',
     }),
     rule('api-uses-services', 'HTTP only', '^api/', { path: '^(db|src)/', pathNot: '^src/(services|domain|ports)/' }),
+    rule('cli-is-a-client', 'it knows what the API documentation says, nothing of the service', '^src/cli/', {
+      path: '^(api|db|src)/',
+      pathNot: '^src/(cli/|version\\.ts$)',
+    }),
+    rule('service-knows-no-client', 'the command is a program of its own', '^(api|db|src)/(?!cli/)', { path: '^src/cli/' }),
     rule('worker-runs-plans', 'the engine knows no SQL and no QEMU', '^src/worker/', { path: '^(api|db|src/qemu|src/host|src/keeper)/' }),
   ],
   options: {

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type * as z from 'zod'
 import { fileKeyOf, flagOf, helpText, SETTING_NAMES, SETTINGS, type SettingName, variableOf } from './settings.js'
+import { version } from './version.js'
 
 type Values = { readonly [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> }
 
@@ -144,19 +145,4 @@ function unknownVariables(env: NodeJS.ProcessEnv): string[] {
   return Object.keys(env)
     .filter((name) => name.startsWith('STRATA_') && !known.has(name))
     .map((name) => `the environment variable ${name} is not a setting of Strata and does nothing`)
-}
-
-export function version(): string {
-  for (const up of ['..', '../..']) {
-    try {
-      const { name, version: text } = JSON.parse(readFileSync(join(import.meta.dirname, up, 'package.json'), 'utf8')) as {
-        name: string
-        version: string
-      }
-      if (name === 'strata') return text
-    } catch {
-      // Run from dist/src the file is one directory further up.
-    }
-  }
-  return 'unknown'
 }

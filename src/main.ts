@@ -10,7 +10,7 @@ import { createServer as createHttpServer, type RequestListener, type Server } f
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { ensureAdmin, ensureHost } from './bootstrap.js'
-import { BadConfig, type Config, JustPrint, loadConfig, version } from './config.js'
+import { BadConfig, type Config, JustPrint, loadConfig } from './config.js'
 import { systemClock as clock } from './host/clock.js'
 import { createRemoteDoorbell } from './host/doorbell.js'
 import { createHostAuditor } from './host/host-auditor.js'
@@ -34,6 +34,7 @@ import type { Doorbell } from './ports/doorbell.js'
 import { ANY, type Database } from './ports/stores.js'
 import { DEFAULT_SETTINGS } from './services/deps.js'
 import type { Services } from './services/services.js'
+import { version } from './version.js'
 import type { startWork } from './work.js'
 import { createLocalDoorbell, type LocalDoorbell } from './worker/doorbell.js'
 
@@ -42,7 +43,7 @@ const HOUSEKEEPING_MS = 60_000
 async function main(): Promise<void> {
   process.umask(0o077)
   if (process.argv[2] === 'db') {
-    const { runDb } = await import('./cli/db.js')
+    const { runDb } = await import('./db-command.js')
     throw new JustPrint(await runDb(process.argv.slice(3), process.env))
   }
   const config = await loadConfig(process.argv.slice(2), process.env)

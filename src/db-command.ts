@@ -1,7 +1,7 @@
-/** `strata db backup <file>` and `strata db check [file]`: beside a running service or without one. */
+/** `npm start -- db backup <file>` and `… db check [file]`: instead of starting, beside a running service or without one. */
 import { resolve } from 'node:path'
-import { BackupRefused, backupDatabase, type Checked, checkDatabase } from '../../db/backup.js'
-import { BadConfig, loadConfig } from '../config.js'
+import { BackupRefused, backupDatabase, type Checked, checkDatabase } from '../db/backup.js'
+import { BadConfig, loadConfig } from './config.js'
 
 const USAGE = 'db backup <file>, or db check [file]; flags come last, and --help lists them'
 

@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+/**
+ * `strata`, the command of those who use the service: a client like any other, which knows what the API documentation says
+ * and no more. (The service itself is `npm start`, with `db backup` and the like behind it: src/main.ts.)
+ *
+ * Answers go to standard output, progress and errors to standard error. Exit code 0: done; 1: the service, or a job, said
+ * no; 2: the command was not understood.
+ */
+import { Command, CommanderError, Option } from 'commander'
+import { version } from '../version.js'
+import { ServiceError, UsageError } from './errors.js'
+import { addJobCommands } from './job-commands.js'
+import { createTools } from './tools.js'
+
+const program = new Command('strata')
+  .description('snapshots of whole servers, their chains and jobs; volumes, servers and images are the `openstack` command’s')
+  .version(version())
+  .addOption(new Option('--os-cloud <name>', 'the cloud of clouds.yaml (OS_CLOUD); without one, what the OS_* variables say'))
+  .addOption(new Option('-f, --format <format>', 'for people or for programs').choices(['table', 'json']).default('table'))
+  .configureHelp({ showGlobalOptions: true })
+  .exitOverride()
+
+const tools = createTools(program)
+for (const add of [addJobCommands]) add(program, tools)
+program
+  .command('db', { hidden: true })
+  .allowUnknownOption()
+  .allowExcessArguments()
+  .action(() => {
+    throw new UsageError('`db` is done by the service’s own program: npm start -- db …')
+  })
+
+// A reader that has seen enough (`| head`) is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+try {
+  await program.parseAsync(process.argv)
+} catch (error) {
+  process.exitCode = tell(error)
+}
+
+function tell(error: unknown): number {
+  // It has printed its own words, or the help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  const message = error instanceof Error ? error.message : String(error)
+  const request = error instanceof ServiceError && error.requestId !== undefined ? `\nrequest id: ${error.requestId}` : ''
+  process.stderr.write(`strata: ${message}${request}\n`)
+  return error instanceof UsageError ? 2 : 1
+}

@@ -1,0 +1,40 @@
+/** What every command has at hand: the session it may open, the words after its name, and where its answer goes. */
+import { type Command, Option } from 'commander'
+import { resolveCloud } from './cloud.js'
+import { createSend } from './http.js'
+import type { Terminal } from './job.js'
+import { openSession, type Session } from './session.js'
+import { type Cell, type Column, renderRecord, renderTable } from './text.js'
+
+export interface Tools {
+  session(): Promise<Session>
+  readonly terminal: Terminal
+  /** JSON prints `value` as the service told it; else what `text` makes of it. */
+  print(value: unknown, text: () => string): void
+  printList<T>(rows: readonly T[], columns: readonly Column<T>[]): void
+  printRecord(value: unknown, fields: readonly (readonly [name: string, value: Cell])[]): void
+}
+
+/** Given to a group (`strata job …`), which adds its commands. */
+export type AddCommands = (program: Command, tools: Tools) => void
+
+export function createTools(program: Command): Tools {
+  const isJson = (): boolean => program.opts<{ format: string }>().format === 'json'
+  const print: Tools['print'] = (value, text) => void process.stdout.write(`${isJson() ? JSON.stringify(value, null, 2) : text()}\n`)
+  return {
+    async session() {
+      const cloud = await resolveCloud(program.opts<{ osCloud?: string }>().osCloud, { env: process.env, cwd: process.cwd() })
+      return await openSession(cloud, createSend(cloud))
+    },
+    terminal: {
+      isTTY: process.stderr.isTTY === true,
+      columns: process.stderr.columns ?? 80,
+      write: (text) => void process.stderr.write(text),
+    },
+    print,
+    printList: (rows, columns) => print(rows, () => renderTable(rows, columns)),
+    printRecord: (value, fields) => print(value, () => renderRecord(fields)),
+  }
+}
+
+export const choice = (flags: string, meaning: string, values: readonly string[]): Option => new Option(flags, meaning).choices([...values])
