@@ -9,6 +9,7 @@ packages=(
   qemu-system-common  # qemu-storage-daemon
   qemu-utils          # qemu-img
   util-linux          # setpriv
+  zstd                # compresses saved memory
   g++ make python3    # better-sqlite3, where no built one is to be had
 )
 test_packages=(

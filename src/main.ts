@@ -46,6 +46,10 @@ async function main(): Promise<void> {
     const { runDb } = await import('./db-command.js')
     throw new JustPrint(await runDb(process.argv.slice(3), process.env))
   }
+  if (process.argv[2] === 'key') {
+    const { runKey } = await import('./cli/key.js')
+    throw new JustPrint(await runKey(process.argv.slice(3), process.env))
+  }
   const config = await loadConfig(process.argv.slice(2), process.env)
   const log = createLogger({ level: config.logLevel, secrets: [config.adminPassword, config.databaseUrl, config.doorbellSecret] })
   await ready(config, log)
@@ -280,7 +284,9 @@ main().then(
         : error instanceof Error
           ? (error.stack ?? error.message)
           : String(error)
-    process.stderr.write(`${process.argv[2] === 'db' ? 'Strata did not do it' : 'Strata did not start'}:\n${text}\n`)
+    process.stderr.write(
+      `${process.argv[2] === 'db' || process.argv[2] === 'key' ? 'Strata did not do it' : 'Strata did not start'}:\n${text}\n`,
+    )
     process.exit(error instanceof BadConfig ? 2 : 1)
   },
 )

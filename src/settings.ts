@@ -224,6 +224,8 @@ ${lines.join('\n')}
   --help, --version
   db backup <file>, db check [file]
       Instead of starting: copies the embedded database while the service runs, or says whether it (or a copy) is sound.
+  key rotate, key list
+      Instead of starting: makes a new key for sealing saved memory, beside a running service or without one, or lists all.
 
 A flag wins over the environment, the environment over the file.
 `

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { BadConfig, type Config } from './config.js'
 import type { Job } from './domain/job.js'
 import { shortId } from './domain/names.js'
+import { createMemoryFiles } from './host/memory-seal.js'
 import { createGuestAgent } from './keeper/guest-agent.js'
 import { ownKeeperCommand } from './keeper/start.js'
 import type { Logger } from './logger.js'
@@ -60,9 +61,10 @@ export function createAdapters(config: Config, base: { db: Database; clock: Cloc
     maxVirtualSize: config.maxVirtualSize,
     unplugTimeoutMs: config.unplugTimeoutMs,
   }
+  const memory = createMemoryFiles({ stateDir })
   const auditor = createStorageAuditor({ db: base.db, hypervisor, files })
   return {
-    ports: { ...base, hypervisor, offlineHosts, agent, files, inspector: createImageInspector(), auditor, settings },
+    ports: { ...base, hypervisor, offlineHosts, agent, files, inspector: createImageInspector(), memory, auditor, settings },
     async close() {
       await Promise.allSettled([hypervisor.close(), offlineHosts.close(), agent.close()])
     },

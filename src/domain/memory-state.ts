@@ -13,8 +13,35 @@ export interface MemoryBinding {
   readonly cpu: string
   readonly vcpus: number
   readonly ramMib: number
-  /** In the order they were plugged in. */
-  readonly disks: readonly { readonly diskId: string; readonly virtualSize: number }[]
+  /** Where each was on the bus: there it must be again. */
+  readonly disks: readonly { readonly diskId: string; readonly virtualSize: number; readonly slot: number | null }[]
+}
+
+/** What is not as it was, for the end of a sentence; undefined: the state may be loaded. */
+export function unlike(
+  then: MemoryBinding,
+  now: Omit<MemoryBinding, 'disks'> & { disks: readonly { diskId: string; virtualSize: number }[] },
+): string | undefined {
+  // Updates within a minor version keep the format of the stream and the machine it speaks of.
+  const release = (version: string): string => version.split('.').slice(0, 2).join('.')
+  if (release(then.qemuVersion) !== release(now.qemuVersion)) return `QEMU is ${now.qemuVersion} now and was ${then.qemuVersion}`
+  for (const part of ['machine', 'accel', 'cpu', 'vcpus', 'ramMib'] as const)
+    if (then[part] !== now[part]) return `${WORDS[part]} is ${now[part]} now and was ${then[part]}`
+  if (then.disks.length !== now.disks.length) return `it has ${now.disks.length} disks now and had ${then.disks.length}`
+  for (const disk of then.disks) {
+    const one = now.disks.find(({ diskId }) => diskId === disk.diskId)
+    if (one === undefined) return 'it has other disks now'
+    if (one.virtualSize !== disk.virtualSize) return 'one of its disks has another size now'
+  }
+  return undefined
+}
+
+const WORDS = {
+  machine: 'the machine type',
+  accel: 'the acceleration',
+  cpu: 'the processor',
+  vcpus: 'the number of vCPUs',
+  ramMib: 'the memory size in MiB',
 }
 
 export interface MemoryState {

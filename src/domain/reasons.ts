@@ -15,6 +15,7 @@ export const REASONS = {
   'qemu-memory': 'The hypervisor process of the server could not be started: the host has not enough memory.',
   'qemu-lock': 'The hypervisor process of the server could not be started: another process has one of its disks open.',
   'qemu-accelerator': 'The hypervisor process of the server could not be started: hardware acceleration is not available.',
+  'memory-unreadable': 'The saved memory of the server cannot be loaded.',
   'no-slot': 'The server has no free slot for another device.',
   'device-kept': 'The guest did not release the device in time.',
   'agent-silent': 'The guest agent does not answer.',

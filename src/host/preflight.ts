@@ -16,6 +16,7 @@ const TOOLS: readonly (readonly [string, string])[] = [
   ['qemu-img', 'qemu-utils'],
   ['qemu-storage-daemon', 'qemu-system-common'],
   ['setpriv', 'util-linux'],
+  ['zstd', 'zstd'],
 ]
 const LOW_SPACE = 2 * 2 ** 30
 const LEAST_SPACE = 64 * 2 ** 20

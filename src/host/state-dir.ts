@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-const DIRECTORIES = ['pools', 'staging', 'run', 'guests', 'keeper', 'services']
+const DIRECTORIES = ['pools', 'staging', 'run', 'guests', 'keeper', 'services', 'keys']
 
 /** Makes what is missing; what is there and open to others is closed. */
 export async function prepareStateDir(stateDir: string, pools: readonly { readonly path: string }[]): Promise<void> {

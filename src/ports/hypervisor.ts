@@ -8,6 +8,8 @@ export interface GuestDisk {
   readonly serial: string
   readonly chain: Chain
   readonly readonly?: boolean
+  /** Where on the bus it was when the memory was saved that is to be loaded; else wherever there is room. */
+  readonly slot?: number
 }
 
 export interface GuestSpec {
@@ -31,6 +33,29 @@ export type RunState =
   | 'postmigrate'
   | 'other'
 
+export interface MachineFacts {
+  readonly qemuVersion: string
+  readonly machine: string
+  readonly accel: string
+  readonly cpu: string
+}
+
+export interface GuestFacts extends MachineFacts {
+  /** By disk id, of those that are plugged in. */
+  readonly slots: Readonly<Record<string, number>>
+}
+
+export interface SaveOptions {
+  /** Stops it at once and asks QEMU nothing more: what is left is found by its run state and by what is at the path. */
+  readonly signal: AbortSignal
+  readonly onProgress?: (progress: { readonly bytesDone: number; readonly bytesTotal: number }) => void
+}
+
+export interface MemorySaved {
+  /** How long a guest that was running has been stopped by then; 0 for one that was stopped before. */
+  readonly stoppedForMicros: number
+}
+
 export interface Guest {
   readonly serverId: string
   readonly blocks: BlockHost
@@ -51,13 +76,30 @@ export interface Guest {
   plug(disk: GuestDisk): Promise<void>
   /** Asks the guest to let go and waits; false: it has not within `timeoutMs` (it may still, later). */
   unplug(diskId: string, timeoutMs: number): Promise<boolean>
+  facts(): Promise<GuestFacts>
+  /**
+   * Memory and devices, compressed, to `<path>.part`, whole once this resolves; not durable and not under its name yet
+   * (MemoryFiles.publish). A running guest runs on until the last moment; then it stands in `postmigrate` until `resume`.
+   * Refused: not saved, and a guest that ran runs on. One that was stopped may stand in `postmigrate` even so, from where
+   * only `resume` leads on: no further save is taken of it before.
+   */
+  saveMemory(path: string, options: SaveOptions): Promise<MemorySaved>
+  /** Ends a save that is under way (whoever began it) and waits for its end; of none succeeds. */
+  cancelSave(): Promise<void>
+  /** Into a guest launched as `incoming`. Resolves with it stopped where it was saved. Refused: QEMU is gone. */
+  loadMemory(path: string, options: SaveOptions): Promise<void>
   /** Clean end: flushes, closes images, exits. Resolves when the process is gone. */
   quit(): Promise<void>
 }
 
 export interface Hypervisor {
-  /** Starts the guest stopped (-S), in its own session so that it outlives us. Resolves when its monitor answers. Running already: Refused. */
-  launch(spec: GuestSpec): Promise<void>
+  /**
+   * Starts the guest stopped (-S), in its own session so that it outlives us. Resolves when its monitor answers. Running
+   * already: Refused. `incoming`: it waits in run state `inmigrate` for its memory, and touches no disk before.
+   */
+  launch(spec: GuestSpec, options?: { readonly incoming?: boolean }): Promise<void>
+  /** Of the next guest. */
+  facts(): Promise<MachineFacts>
   /** Is there a process of this server (pid file, pid and start time)? */
   isRunning(serverId: string): Promise<boolean>
   /** The guest, over a cached session; undefined when no process. Unavailable when it does not answer. */

@@ -67,7 +67,11 @@ function nodes(disks: readonly GuestDisk[]): object[] {
   return list
 }
 
-const device = (disk: GuestDisk, boots: boolean): object => ({ ...deviceOf(disk), ...(boots ? { bootindex: 0 } : {}) })
+const device = (disk: GuestDisk, boots: boolean): object => ({
+  ...deviceOf(disk),
+  ...(disk.slot === undefined ? {} : { bus: 'pci.0', addr: disk.slot.toString(16) }),
+  ...(boots ? { bootindex: 0 } : {}),
+})
 
 function boot(kernel: GuestSpec['kernel']): string[] {
   if (kernel === undefined) return ['-boot', 'strict=on']

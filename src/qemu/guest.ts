@@ -7,6 +7,8 @@ import type { Guest, GuestDisk, RunState } from '../ports/hypervisor.js'
 import { makeWritable } from './block-reopen.js'
 import { createCheckpoints } from './checkpoints.js'
 import { deviceOf, topLayer } from './command-line.js'
+import { factsOfGuest } from './machine-facts.js'
+import { cancelSave, loadMemory, saveMemory } from './memory-stream.js'
 import { isAlive, type ProcessIdentity, waitUntilGone } from './process.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
 import { watch } from './qmp/watch.js'
@@ -16,6 +18,9 @@ export interface GuestOptions {
   readonly session: QmpSession
   readonly identity: ProcessIdentity
   readonly blocks: BlockHost
+  /** A socket of its run directory, for its memory. */
+  readonly memorySocket: string
+  readonly grant: (path: string) => Promise<void>
   /** Called when the process has ended in good order. */
   cleanUp(): Promise<void>
 }
@@ -27,6 +32,8 @@ const QUIT_MS = 60_000
 export function createGuest(options: GuestOptions): Guest {
   const { session, identity } = options
   const runState = async (): Promise<RunState> => toRunState((await session.execute('query-status')).status)
+  const diskIds = async (): Promise<string[]> => (await deviceNames(session)).flatMap((name) => diskOf(name) ?? [])
+  const ends = { session, identity, socketPath: options.memorySocket, grant: options.grant }
   return {
     serverId: options.serverId,
     blocks: options.blocks,
@@ -37,7 +44,11 @@ export function createGuest(options: GuestOptions): Guest {
     reset: async () => void (await session.execute('system_reset')),
     pressPowerButton: async () => void (await session.execute('system_powerdown')),
     waitForShutdown: (timeoutMs, signal) => waitForShutdown(options, runState, timeoutMs, signal),
-    devices: async () => (await deviceNames(session)).flatMap((name) => diskOf(name) ?? []),
+    devices: diskIds,
+    facts: async () => await factsOfGuest(session, await diskIds()),
+    saveMemory: (path, options) => saveMemory(ends, path, options),
+    cancelSave: () => cancelSave(session),
+    loadMemory: (path, options) => loadMemory(ends, path, options),
     plug: (disk) => plug(session, disk),
     unplug: (diskId, timeoutMs) => unplug(session, deviceName(diskId), timeoutMs),
     quit: async () => {

@@ -13,6 +13,7 @@ import { type Accel, guestArguments } from './command-line.js'
 import { createGuest } from './guest.js'
 import { boundConsole, forgetConsole, readConsole, rotateConsole } from './guest-console.js'
 import { asUser, createGrant, type GuestUser } from './guest-user.js'
+import { factsOfHost } from './machine-facts.js'
 import { firstToAnswer, MONITORS } from './monitors.js'
 import { awaitMonitor, findProcess, forgetProcess, killProcess, type ProcessIdentity, searchProcess, startProcess } from './process.js'
 import type { QmpSession } from './qmp/session.js'
@@ -36,7 +37,7 @@ interface Live {
 }
 
 export function createHypervisor(options: HypervisorOptions): Hypervisor {
-  const { stateDir, guestUser } = options
+  const { stateDir, guestUser, binary = 'qemu-system-x86_64' } = options
   const longest = Buffer.byteLength(join(stateDir, 'run', 'x'.repeat(26), 'people.sock'))
   if (longest >= MAX_SOCKET_PATH) {
     throw new Error(`the state directory's path is ${longest - MAX_SOCKET_PATH + 1} bytes too long for unix sockets: ${stateDir}`)
@@ -61,7 +62,8 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
 
   const keep = (serverId: string, session: QmpSession, identity: ProcessIdentity): Guest => {
     const blocks = createBlockHost({ session, live: true, grant })
-    const guest = createGuest({ serverId, session, identity, blocks, cleanUp: () => cleanUp(serverId) })
+    const memorySocket = pathsOf(stateDir, serverId).memory
+    const guest = createGuest({ serverId, session, identity, blocks, memorySocket, grant, cleanUp: () => cleanUp(serverId) })
     cache.set(serverId, { guest, session })
     session.onEvent(({ event }) => POWER_EVENTS.has(event) && tell(serverId))
     session.onState((state) => {
@@ -84,7 +86,7 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
     return await attempt
   }
 
-  const launchOne = async (spec: GuestSpec): Promise<void> => {
+  const launchOne = async (spec: GuestSpec, incoming: boolean): Promise<void> => {
     if ((await locate(stateDir, spec.serverId)) !== undefined) throw refused(`server ${spec.serverId} has a QEMU already`)
     const accel = await options.accel()
     await cleanUp(spec.serverId)
@@ -95,7 +97,7 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
     const files = spec.disks.flatMap((disk) => disk.chain.map((layer) => layer.path))
     if (spec.kernel !== undefined) files.push(spec.kernel.path, ...(spec.kernel.initrd === undefined ? [] : [spec.kernel.initrd]))
     for (const path of [paths.runDir, paths.console, ...new Set(files)]) await grant(path)
-    const qemu = [options.binary ?? 'qemu-system-x86_64', ...guestArguments(spec, paths, accel)]
+    const qemu = [binary, ...guestArguments(spec, paths, accel), ...(incoming ? ['-incoming', 'defer'] : [])]
     const [command = '', ...args] = guestUser === undefined ? qemu : [...asUser(guestUser), ...qemu]
     try {
       const started = await startProcess({ command, args, logPath: paths.said, record: paths.record })
@@ -107,9 +109,9 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
     }
   }
 
-  const launch = async (spec: GuestSpec): Promise<void> => {
+  const launch = async (spec: GuestSpec, incoming = false): Promise<void> => {
     if (launching.has(spec.serverId)) throw refused(`server ${spec.serverId} is being started already`)
-    const attempt = launchOne(spec).finally(() => launching.delete(spec.serverId))
+    const attempt = launchOne(spec, incoming).finally(() => launching.delete(spec.serverId))
     launching.set(
       spec.serverId,
       attempt.catch(() => undefined),
@@ -118,7 +120,8 @@ export function createHypervisor(options: HypervisorOptions): Hypervisor {
   }
 
   return {
-    launch,
+    launch: (spec, options) => launch(spec, options?.incoming),
+    facts: async () => await factsOfHost(binary, await options.accel()),
     isRunning: async (serverId) => (await locate(stateDir, serverId)) !== undefined,
     find: async (serverId) => {
       await launching.get(serverId)
@@ -168,6 +171,7 @@ function pathsOf(stateDir: string, serverId: string) {
     monitor: join(runDir, MONITORS[0]),
     monitors: MONITORS.map((name) => join(runDir, name)),
     people: join(runDir, 'people.sock'),
+    memory: join(runDir, 'mem.sock'),
     agent: join(runDir, 'ga.sock'),
     said: join(runDir, 'qemu.log'),
     console: `${record}.log`,

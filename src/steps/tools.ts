@@ -7,6 +7,7 @@ import type { OfflineHosts } from '../ports/block.js'
 import type { Clock } from '../ports/clock.js'
 import type { ImageInspector, LayerFiles } from '../ports/files.js'
 import type { Hypervisor } from '../ports/hypervisor.js'
+import type { MemoryFiles } from '../ports/memory.js'
 import type { Database } from '../ports/stores.js'
 import type { Forward, Guard, Pivot, Plan, Undoable } from './step.js'
 
@@ -17,6 +18,7 @@ export interface WorkerPorts {
   readonly agent: GuestAgent
   readonly files: LayerFiles
   readonly inspector: ImageInspector
+  readonly memory: MemoryFiles
   readonly auditor: StorageAuditor
   readonly clock: Clock
   readonly settings: WorkerSettings

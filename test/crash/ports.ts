@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openDatabase } from '../../db/connection.js'
 import { refused } from '../../src/domain/errors.js'
+import { createMemoryFiles } from '../../src/host/memory-seal.js'
 import type { GuestAgent } from '../../src/ports/agent.js'
 import type { Clock } from '../../src/ports/clock.js'
 import type { Database } from '../../src/ports/stores.js'
@@ -61,6 +62,7 @@ export async function incarnate(
     files,
     auditor: createStorageAuditor({ db, hypervisor, files }),
     inspector: createImageInspector(),
+    memory: createMemoryFiles({ stateDir: world.dir }),
     clock: world.clock,
     settings,
   }

@@ -162,7 +162,7 @@ export const memoryStateRow = (patch: Partial<New<MemoryState>> = {}): New<Memor
     cpu: 'max',
     vcpus: 1,
     ramMib: 128,
-    disks: [{ diskId: 'd', virtualSize: 2 ** 40 }],
+    disks: [{ diskId: 'd', virtualSize: 2 ** 40, slot: 4 }],
   },
   resumeAtStart: false,
   wasRunning: true,

@@ -21,6 +21,13 @@ type Empty = Record<never, never>
 type Command<Arguments extends object, Result> = { readonly arguments: Arguments; readonly result: Result }
 type Bitmap = { node: string; name: string }
 
+interface MigrationInfo {
+  /** Of none so far there is none. */
+  status?: string
+  'error-desc'?: string
+  ram?: { transferred: number; remaining: number; total: number }
+}
+
 interface Commands {
   qmp_capabilities: Command<Empty, Empty>
   'query-version': Command<Empty, { qemu: { major: number; minor: number; micro: number }; package: string }>
@@ -38,6 +45,15 @@ interface Commands {
   device_del: Command<{ id: string }, Empty>
   'qom-list': Command<{ path: string }, readonly { name: string; type: string }[]>
   'qom-get': Command<{ path: string; property: string }, unknown>
+
+  'query-pci': Command<Empty, readonly { bus: number; devices: readonly { slot: number; qdev_id: string }[] }[]>
+
+  'migrate-set-capabilities': Command<{ capabilities: readonly { capability: 'events'; state: boolean }[] }, Empty>
+  'migrate-set-parameters': Command<{ 'max-bandwidth': number }, Empty>
+  migrate: Command<{ uri: string }, Empty>
+  'migrate-incoming': Command<{ uri: string }, Empty>
+  migrate_cancel: Command<Empty, Empty>
+  'query-migrate': Command<Empty, MigrationInfo>
 
   'blockdev-add': Command<AddNode, Empty>
   'blockdev-del': Command<{ 'node-name': string }, Empty>
@@ -103,6 +119,13 @@ export const COMMANDS: Table = {
   device_del: ID,
   'qom-list': { path: true },
   'qom-get': { path: true, property: true },
+  'query-pci': {},
+  'migrate-set-capabilities': { capabilities: true },
+  'migrate-set-parameters': { 'max-bandwidth': true },
+  migrate: { uri: true },
+  'migrate-incoming': { uri: true },
+  migrate_cancel: {},
+  'query-migrate': {},
   'blockdev-add': {
     driver: true,
     'node-name': true,
@@ -148,6 +171,7 @@ export const COMMANDS: Table = {
 interface Events {
   SHUTDOWN: { guest: boolean; reason: string }
   RESET: { guest: boolean; reason: string }
+  MIGRATION: { status: string }
   STOP: Empty
   RESUME: Empty
   DEVICE_DELETED: { device?: string; path: string }
