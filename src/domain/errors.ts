@@ -18,6 +18,7 @@ export type ErrorKind =
   | 'notFound'
   | 'invalidState'
   | 'busy'
+  | 'preconditionFailed'
   | 'overQuota'
   | 'tooLarge'
   | 'unsupportedMedia'

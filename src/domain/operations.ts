@@ -274,23 +274,29 @@ export const importImage: Descriptor<ImportImageInput> = {
 }
 
 /**
- * A look at a server's storage by the worker of its host: files, headers and the guest's block graph. Holds nothing and
- * waits for nobody; what is seen is in the journal, under the step's name.
+ * A look at a server's storage by the worker of its host: files, headers and the guest's block graph, or what layers
+ * hold. Holds nothing and waits for nobody; what is seen is in the journal, under the step's name.
  */
-export interface ObserveStorageInput {
+export type ObserveStorageInput = LookAtStorage | MeasureStorage
+interface LookAtStorage {
   serverId: string
   /** As the tables say, from top to base. */
-  disks: readonly {
-    readonly diskId: string
-    readonly chain: readonly {
-      readonly layerId: string
-      readonly path: string
-      readonly format: 'qcow2' | 'raw'
-      readonly virtualSize: number
-    }[]
-  }[]
+  disks: readonly { readonly diskId: string; readonly chain: readonly NamedLayer[] }[]
   /** Pool directories in which to look for files nobody knows. */
   directories: readonly string[]
+}
+interface MeasureStorage {
+  serverId: string
+  /** Layers whose data may be moved into each other. */
+  trees: readonly (readonly NamedLayer[])[]
+  /** Pool directories whose free room is wanted. */
+  pools: readonly string[]
+}
+interface NamedLayer {
+  readonly layerId: string
+  readonly path: string
+  readonly format: 'qcow2' | 'raw'
+  readonly virtualSize: number
 }
 export const OBSERVE_STORAGE = 'observe-storage'
 export const observeStorage: Descriptor<ObserveStorageInput> = {

@@ -5,8 +5,8 @@
  */
 import { unavailable } from '../domain/errors.js'
 import { FINISHED, type Job } from '../domain/job.js'
-import { OBSERVE_STORAGE, observeStorage } from '../domain/operations.js'
-import type { AuditRequest, HostAuditor, SeenStorage, StorageAuditor } from '../ports/auditor.js'
+import { OBSERVE_STORAGE, type ObserveStorageInput, observeStorage } from '../domain/operations.js'
+import type { HostAuditor, Measured, SeenStorage, StorageAuditor } from '../ports/auditor.js'
 import type { Clock } from '../ports/clock.js'
 import type { Doorbell } from '../ports/doorbell.js'
 import { ANY, type Database, type Origin, type Stores } from '../ports/stores.js'
@@ -25,10 +25,12 @@ export interface HostAuditorOptions {
 export function createHostAuditor({ db, doorbell, clock, own, patienceMs = PATIENCE_MS }: HostAuditorOptions): HostAuditor {
   return {
     observe: async (hostId, request, origin) =>
-      hostId === own?.hostId ? await own.auditor.observe(request) : await ask(hostId, request, origin),
+      hostId === own?.hostId ? await own.auditor.observe(request) : ((await ask(hostId, request, origin, 'seen')) as SeenStorage),
+    measure: async (hostId, request, origin) =>
+      hostId === own?.hostId ? await own.auditor.measure(request) : ((await ask(hostId, request, origin, 'measured')) as Measured),
   }
 
-  async function ask(hostId: string, request: AuditRequest, origin: Origin): Promise<SeenStorage> {
+  async function ask(hostId: string, request: ObserveStorageInput, origin: Origin, fact: 'seen' | 'measured'): Promise<unknown> {
     const { jobId, joined } = await db.transaction(async (stores) => {
       const asked = await underway(stores, hostId, request, origin)
       if (asked !== undefined) return { jobId: asked.id, joined: true }
@@ -38,7 +40,7 @@ export function createHostAuditor({ db, doorbell, clock, own, patienceMs = PATIE
     const began = clock.monotonic()
     for (let pause = 10; ; pause = Math.min(pause * 1.5, 250)) {
       const job = await db.read.jobs.find(ANY, jobId)
-      if (job !== undefined && FINISHED.includes(job.state)) return await answer(jobId)
+      if (job !== undefined && FINISHED.includes(job.state)) return await answer(jobId, fact)
       if (clock.monotonic() - began > patienceMs * 1000) break
       await clock.sleep(pause)
     }
@@ -48,7 +50,7 @@ export function createHostAuditor({ db, doorbell, clock, own, patienceMs = PATIE
   }
 
   /** However often a project asks about the same disks, one job looks. */
-  async function underway(stores: Stores, hostId: string, request: AuditRequest, { projectId }: Origin): Promise<Job | undefined> {
+  async function underway(stores: Stores, hostId: string, request: ObserveStorageInput, { projectId }: Origin): Promise<Job | undefined> {
     const wanted = JSON.stringify(request)
     return (await stores.jobs.unfinished('server', request.serverId)).find(
       (job) =>
@@ -61,9 +63,10 @@ export function createHostAuditor({ db, doorbell, clock, own, patienceMs = PATIE
     )
   }
 
-  async function answer(jobId: string): Promise<SeenStorage> {
+  async function answer(jobId: string, fact: string): Promise<unknown> {
     const step = (await db.read.jobs.steps(jobId)).find((one) => one.name === OBSERVE_STORAGE)
-    if (step?.state !== 'done') throw unavailable(`the worker could not look: ${step?.error ?? 'its job was cancelled'}`)
-    return step.facts['seen'] as SeenStorage
+    if (step?.state !== 'done' || step.facts[fact] === undefined)
+      throw unavailable(`the worker could not look: ${step?.error ?? 'its job was cancelled'}`)
+    return step.facts[fact]
   }
 }

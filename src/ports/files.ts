@@ -1,4 +1,5 @@
 /** Layer and image files on the host: made, inspected, copied, removed. Paths are absolute and inside a pool. */
+import type { Extent } from '../domain/holdings.js'
 import type { ExportFormat } from '../domain/image.js'
 import type { Chain, LayerFile } from './block.js'
 
@@ -45,6 +46,8 @@ export interface LayerFiles {
   ): Promise<void>
   /** MD5 and SHA-512 of a file, hex. */
   hash(path: string, options: { signal: AbortSignal }): Promise<{ md5: string; sha512: string; size: number }>
+  /** What the layer itself holds, without what it stands on, in whole clusters. Of one a guest writes: as last flushed. */
+  map(layer: LayerFile): Promise<Extent[]>
   /** Free bytes of the file system that holds `path`. */
   free(path: string): Promise<number>
 }

@@ -93,7 +93,7 @@ export async function convertImage(
 
 type NamedFile = Pick<LayerFile, 'path' | 'format'>
 
-function imageSpec(chain: readonly NamedFile[]): string {
+export function imageSpec(chain: readonly NamedFile[]): string {
   if (chain.length === 0) throw new RangeError('a chain has at least one layer')
   const nested = chain.reduceRight<object | null>((backing, layer) => {
     const node = { driver: layer.format, file: { driver: 'file', filename: layer.path } }

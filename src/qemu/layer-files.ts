@@ -11,6 +11,7 @@ import type { LayerFile } from '../ports/block.js'
 import type { LayerFiles } from '../ports/files.js'
 import { errorCode, renameDurably, statOf, syncDirectory, syncFile, unlinkDurably } from './durable.js'
 import { hashFile } from './file-hash.js'
+import { mapImage } from './image-map.js'
 import { changeTag, convertImage, imageTags, mendImage, resizeImage, rewriteBacking } from './image-tool.js'
 import { checkLayer, readOwn } from './layer-header.js'
 import { emptyImage } from './qcow2-header.js'
@@ -69,6 +70,7 @@ export function createLayerFiles(): LayerFiles {
         await convertImage(chain, to, options).catch(orIsFull(to))
         await syncFile(to)
       }),
+    map: (layer) => reduce(() => mapImage(layer)),
     hash: (path, options) => reduce(() => hashFile(path, options)),
     free: (path) =>
       reduce(async () => {

@@ -6,8 +6,8 @@ export const observeStorageStep = (request: ObserveStorageInput): UndoableBrick 
   kind: 'undoable',
   name: OBSERVE_STORAGE,
   probe: async () => 'absent',
-  async apply(_, tools) {
-    tools.learn({ seen: await tools.auditor.observe(request) })
+  async apply(_, { auditor, learn }) {
+    learn('trees' in request ? { measured: await auditor.measure(request) } : { seen: await auditor.observe(request) })
   },
   async undo() {},
 })

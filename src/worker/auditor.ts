@@ -1,12 +1,16 @@
-/** The storage auditor on the host itself: directory listings, headers, and the guest's block graph over its monitor. */
+/** The storage auditor on the host itself: directory listings, headers, maps, and the guest's block graph over its monitor. */
 import { readdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { AdapterError } from '../domain/errors.js'
-import type { AuditRequest, SeenDisk, StorageAuditor } from '../ports/auditor.js'
-import type { BlockHost } from '../ports/block.js'
+import { type Extent, type Holdings, holdingsOf } from '../domain/holdings.js'
+import type { AuditRequest, MeasuredTree, SeenDisk, StorageAuditor } from '../ports/auditor.js'
+import type { BlockHost, LayerFile } from '../ports/block.js'
 import type { LayerFiles } from '../ports/files.js'
 import type { Hypervisor } from '../ports/hypervisor.js'
 import { ANY, type Database } from '../ports/stores.js'
+
+const TOGETHER = 4
+const MOST_ROWS = 20_000
 
 export interface AuditorDeps {
   readonly db: Database
@@ -28,6 +32,26 @@ export function createStorageAuditor({ db, hypervisor, files }: AuditorDeps): St
         files: directories.length === 0 ? [] : await strangers(directories),
       }
     },
+    async measure({ trees, pools }) {
+      const measured: MeasuredTree[] = []
+      for (const tree of trees) measured.push(await measureTree(tree))
+      const free = await Promise.all(pools.map(async (path) => [path, await files.free(path)] as const))
+      return { trees: measured, free: Object.fromEntries(free) }
+    },
+  }
+
+  /** A few at a time: each is a process that reads. */
+  async function measureTree(tree: readonly LayerFile[]): Promise<MeasuredTree> {
+    const allocated: Record<string, number | null> = {}
+    const maps = new Map<string, readonly Extent[]>()
+    for (let at = 0; at < tree.length; at += TOGETHER)
+      await Promise.all(
+        tree.slice(at, at + TOGETHER).map(async (layer) => {
+          allocated[layer.layerId] = (await files.stat(layer.path))?.allocated ?? null
+          maps.set(layer.layerId, allocated[layer.layerId] === null ? [] : await files.map(layer))
+        }),
+      )
+    return { allocated, ...bounded(holdingsOf(maps)) }
   }
 
   /** What was listed is looked up afterwards: a file made meanwhile is in the ledger before it is in the directory. */
@@ -59,6 +83,13 @@ export function createStorageAuditor({ db, hypervisor, files }: AuditorDeps): St
       throw error
     }
   }
+}
+
+/** What is asked for travels through a journal's row. */
+function bounded(held: Holdings): { held: Holdings; exact: boolean } {
+  if (held.rows.length <= MOST_ROWS) return { held, exact: true }
+  const rows = [...held.rows].sort((a, b) => b.bytes - a.bytes).slice(0, MOST_ROWS)
+  return { held: { ...held, rows }, exact: false }
 }
 
 async function list(directory: string): Promise<string[]> {

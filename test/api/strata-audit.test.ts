@@ -10,7 +10,7 @@ import { ANY } from '../../src/ports/stores.js'
 import { createLayerFiles } from '../../src/qemu/layer-files.js'
 import { compare } from '../../src/services/strata/storage-audit.js'
 import { createStorageAuditor } from '../../src/worker/auditor.js'
-import { covers, HOST_ID, openApi, type TestApi } from '../support/api.js'
+import { covers, HOST_ID, measuredNothing, openApi, type TestApi } from '../support/api.js'
 import { freshDatabase, type TestDatabase } from '../support/databases.js'
 import { createImportWorker, type ImportWorker } from '../support/import-worker.js'
 import { layerRow, serverRow } from '../support/rows.js'
@@ -157,7 +157,7 @@ describe('the endpoint of a process without a worker', () => {
     await api.close()
   })
   const work = async (observe: StorageAuditor['observe']): Promise<void> => {
-    worker = createImportWorker({ auditor: { observe } })
+    worker = createImportWorker({ auditor: { observe, measure: measuredNothing } })
     await worker.start(api.db, HOST_ID)
   }
 

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { endpointsOf, loadDocument } from '../../api/document.js'
 import { ANY } from '../../src/ports/stores.js'
-import { HOST_ID, openApi, type TestApi } from '../support/api.js'
+import { HOST_ID, measuredNothing, openApi, type TestApi } from '../support/api.js'
 import { machine, takeSnapshot } from '../support/server-snapshots.js'
 import { requestVolume, snapshotOf, volumeIn } from '../support/volumes.js'
 
@@ -17,7 +17,8 @@ const routes = endpointsOf(loadDocument())
   .map((endpoint) => [`${endpoint.method.toUpperCase()} ${endpoint.path}`, endpoint] as const)
 
 beforeAll(async () => {
-  api = await openApi({ services: { auditor: { observe: async () => ({ live: false, disks: [], nodes: [], files: ['/secret/stray'] }) } } })
+  const observe = async () => ({ live: false, disks: [], nodes: [], files: ['/secret/stray'] })
+  api = await openApi({ services: { auditor: { observe, measure: async (_, request) => await measuredNothing(request) } } })
   const volumeId = await volumeIn(api)
   const snapshotId = await snapshotOf(api, volumeId)
   const { serverId } = await machine(api)

@@ -35,6 +35,7 @@ import type { Caller } from '../../src/domain/caller.js'
 import { systemClock } from '../../src/host/clock.js'
 import { createHostAuditor } from '../../src/host/host-auditor.js'
 import { createImageStore } from '../../src/host/image-store.js'
+import type { StorageAuditor } from '../../src/ports/auditor.js'
 import type { Database } from '../../src/ports/stores.js'
 import { DEFAULT_SETTINGS, type ServiceDeps } from '../../src/services/deps.js'
 import { createServices, type Services } from '../../src/services/services.js'
@@ -46,6 +47,12 @@ export type Covered = 'success' | 'invalid' | 'foreign' | 'wrong state'
 
 /** Says that the surrounding test proves these for the operation; does nothing else. */
 export function covers(_operation: string, ..._proved: readonly [Covered, ...Covered[]]): void {}
+
+/** What an auditor says of layers that nobody has looked at. */
+export const measuredNothing: StorageAuditor['measure'] = async ({ trees }) => ({
+  trees: trees.map(() => ({ allocated: {}, held: { layers: [], rows: [] }, exact: true })),
+  free: {},
+})
 
 export interface TestApi {
   readonly app: Express
