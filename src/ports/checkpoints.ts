@@ -4,12 +4,13 @@
  * nothing: how it ended is in its list of jobs alone, where it stays until it is dismissed.
  */
 import type { Micros } from '../domain/time.js'
+import type { LayerFile } from './block.js'
 
 export interface Checkpoint {
   /** QEMU's job, named after ids: what is listed under it is ours and is adopted. */
   readonly jobId: string
   readonly tag: string
-  /** Layers (or a file of machine state, by its id) that are open and writable. The first holds the machine's state. */
+  /** Layers (or a file of machine state, by its id) that are open and writable. A save puts the machine's state into the first. */
   readonly holders: readonly string[]
 }
 
@@ -27,6 +28,11 @@ export interface Checkpoints {
    * fails halfway leaves a machine that must not go on. It stays stopped in any case.
    */
   load(checkpoint: Checkpoint): Promise<void>
+  /**
+   * The same from a file that holds nothing but machine state, which is not changed: it is read through `scratch`, an empty
+   * overlay on its bytes, where what QEMU writes as it loads goes. Both are closed again.
+   */
+  loadFrom(file: LayerFile, scratch: LayerFile, checkpoint: Omit<Checkpoint, 'holders'>): Promise<void>
   /** Takes the tag away; of none succeeds. Its job is dismissed at once: a repetition does no harm. */
   remove(checkpoint: Checkpoint): Promise<void>
   job(jobId: string): Promise<CheckpointJob>

@@ -102,7 +102,8 @@ async function addUnlessOpen(session: QmpSession, node: FileNode | FormatNode, l
   }
 }
 
-async function closeNode(session: QmpSession, name: string): Promise<void> {
+/** Not open: succeeds. */
+export async function closeNode(session: QmpSession, name: string): Promise<void> {
   try {
     await session.execute('blockdev-del', { 'node-name': name })
   } catch (error) {

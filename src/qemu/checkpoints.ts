@@ -4,11 +4,13 @@
  * as long as memory of any size takes, and whoever asks beside it hears nothing for so long.
  */
 import { refused, unknown } from '../domain/errors.js'
-import { formatNode } from '../domain/names.js'
+import { fileNode, formatNode, shortId } from '../domain/names.js'
 import type { Micros } from '../domain/time.js'
+import type { LayerFile } from '../ports/block.js'
 import type { Checkpoint, CheckpointJob, Checkpoints } from '../ports/checkpoints.js'
 import { findNode, listNodes, nodesOfJob } from './block-graph.js'
-import type { JobInfo } from './qmp/block-types.js'
+import { closeNode } from './block-host.js'
+import type { AddNode, JobInfo } from './qmp/block-types.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
 import { watch } from './qmp/watch.js'
 
@@ -16,7 +18,7 @@ const SILENCE_MS = 600_000
 /** How long we believe in the events before we look ourselves. */
 const SAFETY_NET_MS = 1_000
 
-export function createCheckpoints(session: QmpSession): Checkpoints {
+export function createCheckpoints(session: QmpSession, grant: (path: string) => Promise<void>): Checkpoints {
   const jobOf = async (id: string): Promise<JobInfo | undefined> =>
     (await session.execute('query-jobs', {}, { timeoutMs: SILENCE_MS })).find((job) => job.id === id)
 
@@ -54,6 +56,20 @@ export function createCheckpoints(session: QmpSession): Checkpoints {
     }
   }
 
+  const load = async (checkpoint: Checkpoint): Promise<void> => {
+    if ((await jobOf(checkpoint.jobId)) === undefined) {
+      const { status } = await session.execute('query-status')
+      if (status !== 'prelaunch') throw refused(`a checkpoint is loaded before a guest runs, not while it is ${status}`)
+    }
+    const nodes = await session.execute('query-named-block-nodes', { flat: true })
+    const holdsState = (holder: string): boolean =>
+      nodes
+        .find((node) => node['node-name'] === formatNode(holder))
+        ?.image.snapshots?.some(({ name, 'vm-state-size': size }) => name === checkpoint.tag && size > 0) === true
+    const holders = checkpoint.holders.toSorted((a, b) => Number(holdsState(b)) - Number(holdsState(a)))
+    await perform('snapshot-load', { ...checkpoint, holders })
+  }
+
   return {
     async save(checkpoint) {
       if ((await jobOf(checkpoint.jobId)) === undefined) {
@@ -68,12 +84,16 @@ export function createCheckpoints(session: QmpSession): Checkpoints {
         pause.stop()
       }
     },
-    async load(checkpoint) {
-      if ((await jobOf(checkpoint.jobId)) === undefined) {
-        const { status } = await session.execute('query-status')
-        if (status !== 'prelaunch') throw refused(`a checkpoint is loaded before a guest runs, not while it is ${status}`)
+    load,
+    async loadFrom(file, scratch, checkpoint) {
+      const nodes = nodesThrough(file, scratch)
+      try {
+        for (const { path } of [file, scratch]) await grant(path)
+        for (const node of nodes) await session.execute('blockdev-add', node)
+        await load({ ...checkpoint, holders: [file.layerId] })
+      } finally {
+        for (const node of nodes.toReversed()) await closeNode(session, node['node-name'])
       }
-      await perform('snapshot-load', checkpoint)
     },
     async remove(checkpoint) {
       await perform('snapshot-delete', checkpoint)
@@ -92,6 +112,17 @@ export function createCheckpoints(session: QmpSession): Checkpoints {
       return (node.image.snapshots ?? []).map((snapshot) => snapshot.name)
     },
   }
+}
+
+/** A file of machine state as a format node whose file is a scratch overlay on it. */
+function nodesThrough(file: LayerFile, scratch: LayerFile): AddNode[] {
+  const [bytes, scratchFile, view] = [fileNode(file.layerId), fileNode(scratch.layerId), `z-${shortId(file.layerId)}`]
+  return [
+    { driver: 'file', 'node-name': bytes, filename: file.path, 'read-only': true },
+    { driver: 'file', 'node-name': scratchFile, filename: scratch.path },
+    { driver: 'qcow2', 'node-name': view, file: scratchFile, backing: bytes },
+    { driver: 'qcow2', 'node-name': formatNode(file.layerId), file: view, backing: null },
+  ]
 }
 
 /** A node in one of the chains that a block job works on. */

@@ -20,6 +20,7 @@ export interface GuestOptions {
   readonly blocks: BlockHost
   /** A socket of its run directory, for its memory. */
   readonly memorySocket: string
+  /** Gives a path to the user QEMU runs as. */
   readonly grant: (path: string) => Promise<void>
   /** Called when the process has ended in good order. */
   cleanUp(): Promise<void>
@@ -37,7 +38,7 @@ export function createGuest(options: GuestOptions): Guest {
   return {
     serverId: options.serverId,
     blocks: options.blocks,
-    checkpoints: createCheckpoints(session),
+    checkpoints: createCheckpoints(session, options.grant),
     runState,
     resume: async () => void (await session.execute('cont')),
     pause: async () => void (await session.execute('stop')),

@@ -1,12 +1,15 @@
 /** System checkpoints on real QEMU with two disks: the firmware's tick counter is what its memory is known by. */
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { checkpointJobName, formatNode } from '../../src/domain/names.js'
 import type { LayerFile } from '../../src/ports/block.js'
 import type { Checkpoint } from '../../src/ports/checkpoints.js'
 import type { Guest, GuestSpec, Hypervisor } from '../../src/ports/hypervisor.js'
+import { createLayerFiles } from '../../src/qemu/layer-files.js'
 import { outcome } from '../support/block-rig.js'
 import { ticks, ticksBeyond } from '../support/firmware.js'
 import {
@@ -14,6 +17,7 @@ import {
   diskOf,
   emulated,
   guestSpec,
+  MIB,
   makeChain,
   makeStateDir,
   mismatches,
@@ -111,6 +115,42 @@ describe('system checkpoints', () => {
     const next = await launched()
     await next.checkpoints.load(checkpoint('load', id))
     expect(await ticks(stateDir, spec.serverId)).toBe(count)
+  })
+
+  it('go into a file of their own, beside disks that know nothing of it, and come back as often as wanted', async () => {
+    const [stateId, scratchId] = [randomUUID(), randomUUID()]
+    const file: LayerFile = { layerId: stateId, path: join(stateDir, `${stateId}.vmstate`), format: 'qcow2', virtualSize: MIB }
+    const files = createLayerFiles()
+    const guest = await launched()
+    await guest.resume()
+    await ticksBeyond(stateDir, spec.serverId, 0)
+    await guest.pause()
+    const count = await ticks(stateDir, spec.serverId)
+    await files.create(file, null)
+    await guest.blocks.open(file, null, { writable: true })
+    const save = { ...checkpoint('save', stateId), holders: [stateId] }
+    await guest.checkpoints.save(save)
+    await guest.checkpoints.dismiss(save.jobId)
+    await guest.blocks.close(stateId)
+    expect(await guest.runState()).toBe('paused')
+    for (const top of tops()) expect(await guest.checkpoints.tags(top.layerId)).toEqual([])
+    await guest.quit()
+    const kept = await readFile(file.path)
+    for (const _ of [1, 2]) {
+      const scratch = { ...file, layerId: scratchId, path: join(stateDir, `${scratchId}.scratch`), virtualSize: kept.length }
+      await files.create(scratch, { ...file, format: 'raw' })
+      const next = await launched()
+      const load = checkpoint('load', stateId)
+      await next.checkpoints.loadFrom(file, scratch, load)
+      expect(await ticks(stateDir, spec.serverId)).toBe(count)
+      await next.checkpoints.dismiss(load.jobId)
+      expect((await next.blocks.nodes()).filter(({ file }) => file?.includes(stateId) || file?.includes(scratchId))).toEqual([])
+      await next.resume()
+      await ticksBeyond(stateDir, spec.serverId, count)
+      await next.quit()
+      await files.remove(scratch.path)
+      expect(kept.equals(await readFile(file.path))).toBe(true)
+    }
   })
 
   it('tell how a save ended to whoever comes later, and are made once', async () => {

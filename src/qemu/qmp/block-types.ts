@@ -53,7 +53,7 @@ export interface NamedNode {
   ro: boolean
   /** A plain path for protocol nodes; may be a `json:` description above them. */
   file: string
-  image: { 'virtual-size': number; 'actual-size'?: number; snapshots?: readonly { name: string }[] }
+  image: { 'virtual-size': number; 'actual-size'?: number; snapshots?: readonly { name: string; 'vm-state-size': number }[] }
 }
 
 export interface BlockDevice {
