@@ -38,6 +38,4 @@ export interface Checkpoints {
   job(jobId: string): Promise<CheckpointJob>
   /** Forgets a job that has ended, once its result is recorded; of none succeeds. */
   dismiss(jobId: string): Promise<void>
-  /** Tags in an open layer. */
-  tags(holder: string): Promise<string[]>
 }

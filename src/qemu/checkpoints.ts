@@ -8,7 +8,7 @@ import { fileNode, formatNode, shortId } from '../domain/names.js'
 import type { Micros } from '../domain/time.js'
 import type { LayerFile } from '../ports/block.js'
 import type { Checkpoint, CheckpointJob, Checkpoints } from '../ports/checkpoints.js'
-import { findNode, listNodes, nodesOfJob } from './block-graph.js'
+import { listNodes, nodesOfJob } from './block-graph.js'
 import { closeNode } from './block-host.js'
 import type { AddNode, JobInfo } from './qmp/block-types.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
@@ -106,11 +106,6 @@ export function createCheckpoints(session: QmpSession, grant: (path: string) => 
       return job.error === undefined ? 'done' : 'failed'
     },
     dismiss,
-    async tags(holder) {
-      const node = await findNode(session, formatNode(holder))
-      if (node === undefined) throw refused(`${formatNode(holder)} is not open`)
-      return (node.image.snapshots ?? []).map((snapshot) => snapshot.name)
-    },
   }
 }
 
