@@ -9,6 +9,7 @@ import { createIdentityService, type IdentityService } from './identity/identity
 import { createImageService, type ImageService } from './image/images.js'
 import { createHostService, type HostService } from './strata/hosts.js'
 import { createJobService, type JobService } from './strata/jobs.js'
+import { createServerRevertService, type ServerRevertService } from './strata/server-revert.js'
 import { createServerSnapshotService, type ServerSnapshotService } from './strata/server-snapshots.js'
 import { createSnapshotReportService, type SnapshotReportService } from './strata/snapshot-report.js'
 import { createStorageAuditService, type StorageAuditService } from './strata/storage-audit.js'
@@ -33,6 +34,7 @@ export interface Services {
   readonly hosts: HostService
   readonly jobs: JobService
   readonly serverSnapshot: ServerSnapshotService
+  readonly serverRevert: ServerRevertService
   readonly snapshotReports: SnapshotReportService
   readonly storageAudit: StorageAuditService
   readonly idempotency: IdempotencyService
@@ -55,6 +57,7 @@ export function createServices(given: ServiceDeps): Services {
     hosts: createHostService({ ...deps, doorbellSecret: deps.settings.doorbellSecret }),
     jobs: createJobService(deps),
     serverSnapshot: createServerSnapshotService(deps),
+    serverRevert: createServerRevertService(deps),
     snapshotReports: createSnapshotReportService(deps),
     storageAudit: createStorageAuditService({ db: deps.db, auditor: deps.auditor }),
     idempotency: createIdempotencyService(given),

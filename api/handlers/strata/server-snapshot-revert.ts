@@ -1,0 +1,17 @@
+/** Going back to a snapshot of a server. */
+import type { Handler } from '../../contract.js'
+import { serverSnapshotView } from '../../views/strata/server-snapshots.js'
+
+export const revertServerSnapshot: Handler<'revertServerSnapshot'> = async ({ caller, path, body = {}, services, reply }) =>
+  services.serverRevert.revert(
+    caller,
+    path.server_snapshot_id,
+    { powerState: body.power_state, keepCurrent: body.keep_current ?? false },
+    ({ record, jobId, powerState, kept }) =>
+      reply(202, {
+        server_snapshot: serverSnapshotView(record),
+        job_id: jobId,
+        power_state: powerState,
+        kept_in: kept && { server_snapshot_id: kept.id, job_id: kept.jobId },
+      }),
+  )

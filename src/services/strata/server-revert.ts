@@ -1,0 +1,160 @@
+/**
+ * A server goes back to one of its snapshots. Accepted with all that can be known now: the state the server is in, where the
+ * disks of the snapshot are, and what the server is to do afterwards; the worker looks again before it touches anything.
+ * What was written since is given up, unless the caller first wants it kept in a snapshot of its own.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Caller } from '../../domain/caller.js'
+import { DomainError } from '../../domain/errors.js'
+import type { Server } from '../../domain/server.js'
+import type { CapturedPower, DiskSnapshot, ServerSnapshot } from '../../domain/server-snapshot.js'
+import { type RevertedDisk, type RevertServerInput, revertServer } from '../../domain/server-snapshot-operations.js'
+import type { Micros } from '../../domain/time.js'
+import { ANY, Duplicate, type Stores } from '../../ports/stores.js'
+import { type Allowed, disksOf, enqueueOptions, moveServer, recordAction, requireUnlocked } from '../compute/servers-common.js'
+import type { ServiceDeps } from '../deps.js'
+import { planLayer } from '../planned-layers.js'
+import { allowMember, heldBy } from '../volume/access.js'
+import { acceptSnapshot } from './server-snapshot-create.js'
+import { describeOne, requireServer, requireServerSnapshot, type ServerSnapshotRecord } from './server-snapshots-common.js'
+
+export interface RevertRequest {
+  readonly powerState?: CapturedPower | undefined
+  readonly keepCurrent: boolean
+}
+
+export interface AcceptedRevert {
+  readonly record: ServerSnapshotRecord
+  readonly jobId: string
+  readonly powerState: CapturedPower
+  /** The snapshot of the present, and the job that takes it. */
+  readonly kept: { readonly id: string; readonly jobId: string } | null
+}
+
+export type ServerRevertService = ReturnType<typeof createServerRevertService>
+
+const ALLOWED: Allowed = { vmState: ['active', 'paused', 'stopped'] }
+/** How often a made-up name of the kept snapshot is made up anew when another request was faster. */
+const ATTEMPTS = 5
+
+export const createServerRevertService = (deps: Pick<ServiceDeps, 'db' | 'clock' | 'doorbell'>) => ({
+  async revert<R>(caller: Caller, snapshotId: string, request: RevertRequest, reply: (accepted: AcceptedRevert) => R): Promise<R> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { answer, hostId } = await deps.db.transaction(async (stores) => {
+          const snapshot = await requireServerSnapshot(stores, caller, snapshotId)
+          const server = await requireServer(stores, caller, snapshot.serverId)
+          allowMember(caller, 'server_snapshot:revert')
+          const accepted = await accept(stores, { caller, server, snapshot, request, now: deps.clock.now() })
+          return { answer: reply(accepted), hostId: server.hostId }
+        })
+        deps.doorbell.ring(hostId)
+        return answer
+      } catch (error) {
+        if (!(error instanceof Duplicate) || attempt === ATTEMPTS) throw error
+      }
+    }
+  },
+})
+
+interface Wish {
+  readonly caller: Caller
+  readonly server: Server
+  readonly snapshot: ServerSnapshot
+  readonly request: RevertRequest
+  readonly now: Micros
+}
+
+async function accept(stores: Stores, wish: Wish): Promise<AcceptedRevert> {
+  const { caller, server, snapshot, request, now } = wish
+  requireUnlocked(caller, server)
+  const gone = `Server snapshot ${snapshot.id} is ${snapshot.status}: only an available one can be gone back to.`
+  if (snapshot.status !== 'available') throw await conflict(stores, server, gone)
+  await requireNothingSaved(stores, server)
+  const parts = await requireParts(stores, server, snapshot)
+  const powerState = powerOf(server, request)
+  // While the server is still what it is: the kept snapshot is taken of it as it runs.
+  const kept = request.keepCurrent ? await keep(stores, wish, parts) : null
+  await moveServer(stores, server, 'revert', ALLOWED, { taskState: 'rebuilding', updatedAt: now })
+  if (!(await stores.serverSnapshots.transition(snapshot.id, ['available'], { status: 'reverting', updatedAt: now })))
+    throw await conflict(stores, server, gone)
+  await recordAction(stores, caller, server, 'revert', { now })
+  const input: RevertServerInput = {
+    serverId: server.id,
+    serverSnapshotId: snapshot.id,
+    diskIds: await disksOf(stores, server.id),
+    disks: await planTops(stores, parts, now),
+    layerIds: parts.flatMap(({ layerId }) => layerId ?? []),
+    powerState,
+    withMemory: false,
+    keptIn: kept?.id ?? null,
+  }
+  const jobId = await stores.jobs.enqueue(revertServer, input, enqueueOptions(caller, server))
+  const reverting = await requireServerSnapshot(stores, caller, snapshot.id)
+  return { record: await describeOne(stores, reverting), jobId, powerState, kept }
+}
+
+/** Its memory fits the disks as they are and no others. */
+async function requireNothingSaved(stores: Stores, server: Server): Promise<void> {
+  const saved = await stores.memoryStates.count(ANY, { serverId: { is: server.id }, serverSnapshotId: { is: null } })
+  if (saved > 0 || server.vmState === 'suspended')
+    throw await conflict(stores, server, `Server ${server.id} has a saved state: restore it, or give it up first.`)
+}
+
+async function requireParts(stores: Stores, server: Server, snapshot: ServerSnapshot): Promise<DiskSnapshot[]> {
+  const where = { serverSnapshotId: { is: snapshot.id } }
+  const parts = await stores.diskSnapshots.list(ANY, { where, sort: [{ key: 'seq', dir: 'asc' }] })
+  const disks = await stores.disks.list(ANY, { where: { serverId: { is: server.id } } })
+  const away = parts.filter(({ diskId }) => disks.find((disk) => disk.id === diskId)?.topLayerId == null)
+  if (away.length > 0)
+    throw new DomainError(
+      'invalidState',
+      `Server ${server.id} has disks of the snapshot no more: ${away.map(nameOf).join(', ')}. Attach them again first.`,
+      { extra: { disks: away.map(({ device, diskId, volumeId }) => ({ device, disk_id: diskId, volume_id: volumeId })) } },
+    )
+  return parts
+}
+
+const nameOf = ({ device, volumeId }: DiskSnapshot): string => (volumeId === null ? device : `${device} (volume ${volumeId})`)
+
+/** Disks do not change under a running guest: whether it starts anew is for the caller to say. */
+function powerOf({ vmState }: Server, { powerState }: RevertRequest): CapturedPower {
+  if (powerState !== undefined) return powerState
+  if (vmState === 'stopped') return 'stopped'
+  throw new DomainError(
+    'invalid',
+    'power_state is required: the server is not off, and going back to its disks alone ends what it is doing. Say running, paused or stopped.',
+  )
+}
+
+/** Of the same kind as what is gone back to where that is a tag in the disks' tops: sealing those would cost a copy of each. */
+async function keep(stores: Stores, { caller, server, snapshot, now }: Wish, parts: readonly DiskSnapshot[]) {
+  const tops = await stores.disks.list(ANY, { where: { id: { in: parts.map(({ diskId }) => diskId) } } })
+  const inPlace = parts.some(({ tag, layerId }) => tag !== null && tops.some((disk) => disk.topLayerId === layerId))
+  const request = {
+    description: `Before going back to ${snapshot.name}.`,
+    kind: inPlace ? ('internal' as const) : ('external' as const),
+    memory: false,
+    disks: [],
+    metadata: {},
+    protected: false,
+    expiresAt: null,
+  }
+  return await acceptSnapshot(stores, { caller, server, request, now })
+}
+
+/** As large as the disk is now, or as it was then if that is more: the worker says so when it makes them. */
+async function planTops(stores: Stores, parts: readonly DiskSnapshot[], now: Micros): Promise<RevertedDisk[]> {
+  const planned: RevertedDisk[] = []
+  for (const { id: diskSnapshotId, diskId, virtualSize } of parts) {
+    const disk = await stores.disks.find(ANY, diskId)
+    if (disk === undefined) throw new DomainError('internal', 'a disk vanished in the transaction that found it')
+    const layerId = randomUUID()
+    await planLayer(stores, disk, { id: layerId, parentId: null, virtualSize: Math.max(disk.virtualSize, virtualSize) }, now)
+    planned.push({ diskSnapshotId, diskId, layerId })
+  }
+  return planned
+}
+
+const conflict = async (stores: Stores, server: Server, sentence: string): Promise<DomainError> =>
+  new DomainError('invalidState', sentence, await heldBy(stores, `power:${server.id}`))
