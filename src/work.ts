@@ -23,6 +23,7 @@ import { createLayerFiles } from './qemu/layer-files.js'
 import { createOfflineHosts } from './qemu/storage-daemon.js'
 import { FREEZE } from './steps/freeze.js'
 import { SWITCH } from './steps/switch-top-layers.js'
+import { TAKE_TAGS } from './steps/tags.js'
 import type { WorkerPorts } from './steps/tools.js'
 import { createStorageAuditor } from './worker/auditor.js'
 import type { LocalDoorbell } from './worker/doorbell.js'
@@ -161,12 +162,14 @@ function repeat(work: () => Promise<void>, everyMs: number, log: Logger): NodeJS
   }, everyMs)
 }
 
+const CAPTURES = new Set(['create-snapshot', 'create-server-snapshot', 'capture-image', 'clone-volume'])
+
 async function measure(db: Database, metrics: Metrics, clock: Clock, job: Job, result: string): Promise<void> {
   metrics.jobEnded({ operation: job.operation, state: result, seconds: Math.max(0, (clock.now() - job.createdAt) / 1e6) })
-  if (job.operation !== 'create-snapshot' && job.operation !== 'capture-image' && job.operation !== 'clone-volume') return
+  if (!CAPTURES.has(job.operation)) return
   for (const step of await db.read.jobs.steps(job.id)) {
     const { held, frozen, switchedIn } = step.facts as { held?: number; frozen?: number; switchedIn?: number }
     if (step.name === FREEZE && held !== undefined && (frozen ?? 0) > 0) metrics.frozen(held / 1e6)
-    if (step.name === SWITCH && switchedIn !== undefined) metrics.switched(switchedIn / 1e6)
+    if ((step.name === SWITCH || step.name === TAKE_TAGS) && switchedIn !== undefined) metrics.switched(switchedIn / 1e6)
   }
 }

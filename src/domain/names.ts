@@ -35,6 +35,8 @@ export const blockJobName = (prefix: 'merge' | 'copy', id: string): string => `$
 /** QEMU's job that saves, loads or takes away a system checkpoint; a restarted worker finds and adopts it. */
 export const checkpointJobName = (what: 'save' | 'load' | 'delete', serverSnapshotId: string): string =>
   `${{ save: 's', load: 'l', delete: 'x' }[what]}-${shortId(serverSnapshotId)}`
+/** What a server snapshot is called inside a layer that keeps it. */
+export const tagName = (serverSnapshotId: string): string => `s-${shortId(serverSnapshotId)}`
 /** File name of a layer inside its pool. */
 export const layerFileName = (layerId: string, format: 'qcow2' | 'raw'): string => `${layerId}.${format}`
 /** File name of a guest's saved memory inside its pool. */

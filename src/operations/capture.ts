@@ -6,6 +6,7 @@ import { ANY, type Origin, type Stores } from '../ports/stores.js'
 import { FREEZE, type FreezeFacts } from '../steps/freeze.js'
 import type { Journal } from '../steps/step.js'
 import { SWITCH } from '../steps/switch-top-layers.js'
+import { TAKE_TAGS, type Tagging } from '../steps/tags.js'
 import { forgetLayer, retire } from './retire.js'
 
 /** Seals each disk's top under its overlay; returns the sealed layer by disk. */
@@ -22,6 +23,17 @@ export async function recordSwitch(stores: Stores, switches: readonly Switch[]):
   return sealed
 }
 
+/** Nothing is sealed by a tag: the layer of each disk that has it now. */
+export async function recordTags(stores: Stores, diskIds: readonly string[]): Promise<Map<string, string>> {
+  const tagged = new Map<string, string>()
+  for (const diskId of diskIds) {
+    const disk = await stores.disks.find(ANY, diskId)
+    if (disk?.topLayerId == null) throw new NeedsAttention(`Disk ${diskId} has no layer.`)
+    tagged.set(diskId, disk.topLayerId)
+  }
+  return tagged
+}
+
 /** Nothing was switched: the planned overlays are forgotten, and what lay below may have waited for that. */
 export async function forgetPlanned(stores: Stores, layerIds: readonly string[], origin: Origin): Promise<void> {
   for (const layerId of layerIds) {
@@ -36,16 +48,18 @@ export async function forgetPlanned(stores: Stores, layerIds: readonly string[],
 export async function reportOf(
   stores: Stores,
   journal: Journal,
-  capture: { serverId: string | null; switches: readonly Switch[]; quiesce: Quiesce },
+  capture: { serverId: string | null; switches: readonly Switch[]; tagged?: Tagging; quiesce: Quiesce },
 ): Promise<ConsistencyReport> {
   const freeze = journal.facts(FREEZE) as FreezeFacts
-  const switched = journal.facts(SWITCH) as { live?: boolean; switchedIn?: number }
+  const pivot = capture.tagged === undefined ? SWITCH : TAKE_TAGS
+  const disks = capture.switches.length + (capture.tagged?.diskIds.length ?? 0)
+  const switched = journal.facts(pivot) as { live?: boolean; switchedIn?: number }
   const server = capture.serverId === null ? undefined : await stores.servers.find(ANY, capture.serverId)
   const live = switched.live ?? (server?.vmState === 'active' || server?.vmState === 'paused')
   const offline = !live && server?.vmState !== 'active' && server?.vmState !== 'paused'
   const frozen = freeze.frozen ?? 0
-  const held = frozen > 0 && freeze.thawed === frozen && freeze.expired === false && switched.live === true && !journal.recovered(SWITCH)
-  const reached: Consistency = offline ? 'offline' : held ? 'filesystem' : capture.switches.length > 1 ? 'crash_group' : 'crash'
+  const held = frozen > 0 && freeze.thawed === frozen && freeze.expired === false && switched.live === true && !journal.recovered(pivot)
+  const reached: Consistency = offline ? 'offline' : held ? 'filesystem' : disks > 1 ? 'crash_group' : 'crash'
   const wanted = capture.quiesce !== 'none' && !offline && !held
   return {
     requested: capture.quiesce,
@@ -57,6 +71,8 @@ export async function reportOf(
     thawedFilesystems: freeze.thawed ?? null,
     frozenFor: freeze.held ?? null,
     switchedIn: switched.switchedIn ?? null,
+    // One transaction over all disks, or nobody who writes to them.
+    skew: 0,
     live,
     takenAt: journal.now,
   }

@@ -5,6 +5,7 @@ import { attachVolumeOperation, detachVolumeOperation } from './attach-volume.js
 import { captureImageOperation } from './capture-image.js'
 import { cloneVolumeOperation } from './clone-volume.js'
 import { createServerOperation } from './create-server.js'
+import { createServerSnapshotOperation } from './create-server-snapshot.js'
 import { createSnapshotOperation } from './create-snapshot.js'
 import { createVolumeOperation } from './create-volume.js'
 import { deleteServerOperation } from './delete-server.js'
@@ -39,6 +40,7 @@ export const registry: Registry = new Map([
   entry(captureImageOperation),
   entry(cloneVolumeOperation),
   entry(createServerOperation),
+  entry(createServerSnapshotOperation),
   entry(createSnapshotOperation),
   entry(createVolumeOperation),
   entry(deleteServerOperation),

@@ -7,7 +7,7 @@ import type { Journal } from '../steps/step.js'
 /** Who a follow-up job is for: whoever asked for this one. */
 export const originOf = ({ projectId, userId, requestId }: Journal): Origin => ({ projectId, userId, requestId })
 
-type Resource = 'server' | 'volume' | 'snapshot' | 'image' | 'layer'
+type Resource = 'server' | 'volume' | 'snapshot' | 'image' | 'layer' | 'server_snapshot'
 
 export async function tellEvent(
   stores: Stores,
@@ -35,7 +35,13 @@ const LIFETIME = secondsToMicros(30 * 86_400)
 export async function tellUser(
   stores: Stores,
   journal: Journal,
-  about: { projectId: string; type: 'VOLUME' | 'VOLUME_SNAPSHOT' | 'IMAGE'; id: string; action: keyof typeof ACTIONS; sentence: string },
+  about: {
+    projectId: string
+    type: 'VOLUME' | 'VOLUME_SNAPSHOT' | 'IMAGE' | 'SERVER_SNAPSHOT'
+    id: string
+    action: keyof typeof ACTIONS
+    sentence: string
+  },
 ): Promise<void> {
   await stores.messages.insert({
     id: randomUUID(),

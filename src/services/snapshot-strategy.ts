@@ -8,5 +8,6 @@ export async function strategyFor(stores: Stores, disks: readonly Disk[], server
   const layers = tops.length === 0 ? [] : await stores.layers.list(ANY, { where: { id: { in: tops } } })
   const server = serverId === null ? undefined : await stores.servers.find(ANY, serverId)
   const formats = layers.map((layer) => layer.format)
-  return selectStrategy({ formats, vmState: server?.vmState ?? null, disks: disks.length, withMemory: false }).name
+  const target = { kind: 'external', formats, vmState: server?.vmState ?? null, disks: disks.length, withMemory: false } as const
+  return selectStrategy(target).name
 }

@@ -11,7 +11,10 @@ import type { Strategy } from './strategy.js'
 export const qemuExternal: Strategy = {
   name: 'qemu-external',
   traits: { live: true, memory: false, branches: true, deletesInPlace: false, needsPausedGuest: false, spansDisksAtomically: true },
-  bid: ({ withMemory }) => (withMemory ? { refuses: 'it does not keep memory' } : { rank: 100 }),
+  bid({ kind, withMemory }) {
+    if (kind !== 'external') return { refuses: 'it keeps snapshots as layers of their own' }
+    return withMemory ? { refuses: 'it does not keep memory' } : { rank: 100 }
+  },
   create({ serverId, switches, quiesce }) {
     return {
       prepare: [createLayers(switches.map(({ diskId, layerId }) => ({ layerId, on: { topOf: diskId } }))), plugLayers(switches)],

@@ -4,10 +4,12 @@
  */
 import type { Switch } from '../domain/operations.js'
 import type { Server } from '../domain/server.js'
+import type { SnapshotKind } from '../domain/server-snapshot.js'
 import type { Quiesce } from '../domain/snapshot.js'
+import type { Tagging } from '../steps/tags.js'
 import type { WorkPlan } from '../steps/tools.js'
 
-export type StrategyName = 'qemu-external'
+export type StrategyName = 'qemu-external' | 'qemu-internal'
 
 export interface Traits {
   readonly live: boolean
@@ -18,8 +20,9 @@ export interface Traits {
   readonly spansDisksAtomically: boolean
 }
 
-/** What is recorded of the disks to be captured. */
+/** What is wanted, and what is recorded of the disks to be captured. */
 export interface Target {
+  readonly kind: SnapshotKind
   /** Format of each disk's top layer. */
   readonly formats: readonly ('qcow2' | 'raw')[]
   readonly vmState: Server['vmState'] | null
@@ -29,7 +32,12 @@ export interface Target {
 
 export interface Capture {
   readonly serverId: string | null
+  /** Disks that get an overlay, each with its own; their tops are sealed. */
   readonly switches: readonly Switch[]
+  /** Disks that are captured inside their tops instead. */
+  readonly tagged?: Tagging
+  /** The row the guest's memory is written down in; without it memory is not kept. */
+  readonly memoryStateId?: string
   readonly quiesce: Quiesce
 }
 

@@ -196,6 +196,7 @@ describe('a snapshot', () => {
       thawedFilesystems: 1,
       frozenFor: 12_500,
       switchedIn: 800,
+      skew: 0,
       live: true,
       takenAt: 1_700_000_000_000_000,
     } as const
@@ -209,6 +210,7 @@ describe('a snapshot', () => {
       thawed_filesystems: 1,
       frozen_seconds: 0.0125,
       switched_seconds: 0.0008,
+      skew_seconds: 0,
       live: true,
       taken_at: '2023-11-14T22:13:20.000000Z',
     })

@@ -1,5 +1,6 @@
 /** One cell of the matrix: a fresh world, one operation, one fault, the verdict. */
 import { SWITCH } from '../../src/steps/switch-top-layers.js'
+import { TAKE_TAGS } from '../../src/steps/tags.js'
 import { type Drive, type Driven, drive, type Fault, killGuests, writeInGuest } from './engine.js'
 import { ANYTHING } from './images.js'
 import { guests } from './monitor.js'
@@ -55,7 +56,7 @@ function guestWriter(
   const first = processOf(world, serverId)
   const promised = [...world.expected.keys()].filter((id) => id !== diskId && world.expected.get(id) === world.expected.get(diskId))
   return async (gap) => {
-    if (gap === `${SWITCH}:after-apply` || gap === `${SWITCH}:before-done`) passed = true
+    if (MOMENTS.has(gap)) passed = true
     // A write that found no room leaves nobody knows what: from then on the guest only reads.
     if (isFull) return
     isFull = fault.kind === 'disk-full' && fault.gap === gap
@@ -77,6 +78,9 @@ function guestWriter(
 }
 
 const processOf = async (world: World, serverId: string): Promise<number | undefined> => (await guests(world.dir)).get(serverId)
+
+/** From here on what a promise holds is settled. */
+const MOMENTS = new Set([SWITCH, TAKE_TAGS].flatMap((step) => [`${step}:after-apply`, `${step}:before-done`]))
 
 /** Milliseconds into a step: before its first command, and among them. */
 const AMID = [0, 3] as const

@@ -10,6 +10,7 @@ import { deviceName, formatNode, shortId } from '../../src/domain/names.js'
 import { ANY } from '../../src/ports/stores.js'
 import { ANYTHING, type Content } from './images.js'
 import { guests, openMonitor } from './monitor.js'
+import { judgeServerSnapshots } from './oracle-server-snapshots.js'
 import { daemons, end } from './ports.js'
 import type { World } from './world.js'
 import { DISK_MIB } from './world.js'
@@ -128,14 +129,11 @@ export async function judge(world: World, { mayLeak = false } = {}): Promise<str
     const content = past ? (world.reverted.get(disk.id) ?? world.expected.get(disk.id)) : world.expected.get(disk.id)
     if (disk.topLayerId !== null) await reads(`disk ${disk.id}`, disk.topLayerId, content)
   }
-  for (const one of await read.serverSnapshots.list(ANY, { where: mine }))
-    if (one.status !== 'available') wrong.push(`server snapshot ${one.id} is left ${one.status}`)
-  for (const part of await read.diskSnapshots.list(ANY, { where: mine }))
-    if (part.tag === null) await reads(`part ${part.id}`, part.layerId, world.expected.get(part.id))
   for (const snapshot of await read.snapshots.list(ANY, { where: mine })) {
     if (snapshot.status === 'available') await reads(`snapshot ${snapshot.id}`, snapshot.layerId, world.expected.get(snapshot.id))
     else if (snapshot.status !== 'error') wrong.push(`snapshot ${snapshot.id} is left ${snapshot.status}`)
   }
+  wrong.push(...(await judgeServerSnapshots(world, layers)))
   for (const image of await read.images.list(ANY, { where: mine })) {
     if (image.status === 'active') await reads(`image ${image.id}`, image.layerId, world.expected.get(image.id))
     else if (image.status !== 'queued') wrong.push(`image ${image.id} is left ${image.status}`)
@@ -150,7 +148,7 @@ export async function judge(world: World, { mayLeak = false } = {}): Promise<str
   const used = await read.quotas.usage(world.projectId)
   const counted = {
     volumes: volumes.length,
-    snapshots: snapshots.length,
+    snapshots: snapshots.length + (await read.serverSnapshots.count(ANY, mine)),
     gigabytes: [...volumes, ...snapshots].reduce((sum, one) => sum + one.sizeGib, 0),
     instances: servers.filter((s) => s.deletedAt === null).length,
     images: await read.images.count(ANY, mine),

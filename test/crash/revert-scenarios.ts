@@ -25,6 +25,7 @@ export async function taken(
   const { projectId, userId } = world.origin()
   await world.db.transaction(async (s) => {
     await s.serverSnapshots.insert(serverSnapshotRow({ id, projectId, userId, serverId, createdAt: world.clock.now() }, patch))
+    await s.quotas.take(projectId, id, { snapshots: 1 })
     for (const [at, { volume, layerId, tag = null }] of parts.entries()) {
       const { diskId, volumeId } = volume
       const what = { id: partIds[at] ?? '', projectId, serverSnapshotId: id, diskId, volumeId, device: `vd${'bcdef'[at]}`, layerId, tag }
@@ -73,7 +74,11 @@ const from = (state: VmState, powerState: CapturedPower, what: string, kept: 'er
       const layerIds = volumes.map(({ layerIds: [pinned = ''] }) => pinned)
       const input = { serverId, serverSnapshotId: target.id, diskIds, disks, layerIds, powerState, withMemory: false, keptIn }
       await world.enqueue(revertServer, input)
-      if (keptIn !== null) await world.db.transaction((s) => s.serverSnapshots.remove(keptIn))
+      if (keptIn !== null)
+        await world.db.transaction(async (s) => {
+          await s.serverSnapshots.remove(keptIn)
+          await s.quotas.release(keptIn)
+        })
       return state === 'active' || powerState === 'running' ? writing(serverId, volumes[0]) : {}
     },
     { ends: kept === null ? 'done' : 'failed' },

@@ -8,6 +8,7 @@ import { makeImage } from './images.js'
 import { MERGE_SCENARIOS } from './merge-scenarios.js'
 import { REVERT_SCENARIOS } from './revert-scenarios.js'
 import { SERVER_SCENARIOS } from './server-scenarios.js'
+import { SERVER_SNAPSHOT_SCENARIOS } from './server-snapshot-scenarios.js'
 import { BASE, boot, type Scenario, SMALL, scenario, served, snapshotOf, TOP, writing } from './stage.js'
 import { DISK_MIB, MIB, type Volumed } from './world.js'
 
@@ -150,4 +151,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...MERGE_SCENARIOS,
   ...SERVER_SCENARIOS,
   ...REVERT_SCENARIOS,
+  ...SERVER_SNAPSHOT_SCENARIOS,
 ]

@@ -49,10 +49,12 @@ export interface World {
   readonly hostId: string
   readonly poolId: string
   readonly projectId: string
-  /** By disk, snapshot or image id: what it must read as. */
+  /** By disk, snapshot, disk snapshot or image id: what it must read as. */
   readonly expected: Map<string, Content>
   /** Disks that are to go back, by id: what they must read as once the job that does it has passed its pivot. */
   readonly reverted: Map<string, Content>
+  /** Tags that nobody could take out of their layers: dead bytes there. */
+  readonly deadTags: Set<string>
   origin(): { projectId: string; userId: string; requestId: string }
   /** A volume of layers given base first: MiB → byte; a branch where it stands `on` a layer there is. */
   volume(layers: readonly Content[], patch?: Partial<Volume>, on?: string | null): Promise<Volumed>
@@ -165,6 +167,7 @@ export async function makeWorld(clock: FakeClock, { url, smallPool = false }: Wo
     projectId,
     expected,
     reverted,
+    deadTags: new Set(),
     origin,
     async volume(layers, patch = {}, on = null) {
       const volumeId = randomUUID()

@@ -41,5 +41,5 @@ const diskView = (disk: DiskSnapshot, kind: SnapshotKind) => ({
 
 function reportView(report: ConsistencyReport | null) {
   const told = consistencyView(report)
-  return told && { ...told, paused_seconds: seconds(report?.pausedFor ?? null), skew_seconds: seconds(report?.skew ?? null) }
+  return told && { ...told, paused_seconds: seconds(report?.pausedFor ?? null) }
 }

@@ -77,6 +77,7 @@ export const consistencyView = (report: ConsistencyReport | null) =>
     thawed_filesystems: report.thawedFilesystems,
     frozen_seconds: seconds(report.frozenFor),
     switched_seconds: seconds(report.switchedIn),
+    skew_seconds: seconds(report.skew ?? null),
     live: report.live,
     taken_at: instant(report.takenAt),
   }
