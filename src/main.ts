@@ -252,6 +252,8 @@ async function keepHouse(
   try {
     await db.purge()
     await services?.image.sweepUploads()
+    const expired = (await services?.serverSnapshot.removeExpired()) ?? 0
+    if (expired > 0) log.info({ expired }, 'expired server snapshots are being deleted')
   } catch (error) {
     log.warn({ err: error }, 'housekeeping failed and will be tried again')
   }

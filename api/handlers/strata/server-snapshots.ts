@@ -1,7 +1,8 @@
 /** Snapshots of servers. */
 import { DomainError } from '../../../src/domain/errors.js'
+import type { DeleteMode } from '../../../src/domain/snapshot-deletion.js'
 import type { Handler } from '../../contract.js'
-import { serverSnapshotView } from '../../views/strata/server-snapshots.js'
+import { deletionResultView, serverSnapshotView, treeView } from '../../views/strata/server-snapshots.js'
 
 function micros(text: string): number {
   const millis = Date.parse(text)
@@ -35,4 +36,33 @@ export const listServerSnapshots: Handler<'listServerSnapshots'> = async ({ call
 export const showServerSnapshot: Handler<'showServerSnapshot'> = async ({ caller, path, services, reply }) => {
   const { record, jobs } = await services.serverSnapshot.show(caller, path.server_snapshot_id)
   return reply(200, { server_snapshot: serverSnapshotView(record), jobs: jobs.map((job) => job.id) })
+}
+
+export const showServerSnapshotTree: Handler<'showServerSnapshotTree'> = async ({ caller, path, services, reply }) =>
+  reply(200, { tree: treeView(await services.serverSnapshot.tree(caller, path.server_id)) })
+
+export const updateServerSnapshot: Handler<'updateServerSnapshot'> = async ({ caller, path, body, services, reply }) => {
+  const { expires_at: expires, ...rest } = body
+  const expiresAt = expires == null ? expires : micros(expires)
+  return services.serverSnapshot.update(caller, path.server_snapshot_id, { ...rest, expiresAt }, (record) =>
+    reply(200, { server_snapshot: serverSnapshotView(record) }),
+  )
+}
+
+export const deleteServerSnapshot: Handler<'deleteServerSnapshot'> = async ({ caller, path, query, here, services, reply }) =>
+  services.serverSnapshot.remove(caller, path.server_snapshot_id, deletionOf(query, here.search), (gone, jobId) =>
+    reply(202, { job_id: jobId, deleting: gone.map(({ id, name }) => ({ id, name })) }),
+  )
+
+export const deleteServerSnapshots: Handler<'deleteServerSnapshots'> = async ({ caller, path, query, here, services, reply }) => {
+  const deletion = { ...deletionOf(query, here.search), ids: query.id }
+  return services.serverSnapshot.removeMany(caller, path.server_id, deletion, (results, jobId) =>
+    reply(202, { job_id: jobId, results: results.map(deletionResultView) }),
+  )
+}
+
+/** The modes exclude each other: one that is given twice is not guessed at. */
+function deletionOf(query: { mode?: DeleteMode; children?: 'share' | 'each' }, search: URLSearchParams) {
+  if (search.getAll('mode').length > 1) throw new DomainError('invalid', 'Give one mode of deletion: they exclude each other.')
+  return { mode: query.mode ?? 'merge', children: query.children ?? 'share' } as const
 }

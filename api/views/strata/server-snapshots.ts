@@ -1,6 +1,8 @@
 /** Server snapshots on the wire. */
 import type { DiskSnapshot, SnapshotKind } from '../../../src/domain/server-snapshot.js'
 import type { ConsistencyReport } from '../../../src/domain/snapshot.js'
+import type { DeletionResult } from '../../../src/services/strata/server-snapshot-delete.js'
+import type { SnapshotTree } from '../../../src/services/strata/server-snapshot-tree.js'
 import type { ServerSnapshotRecord } from '../../../src/services/strata/server-snapshots-common.js'
 import { instant } from '../identity/identity.js'
 import { consistencyView, instantOrNull, seconds } from './strata.js'
@@ -27,6 +29,44 @@ export const serverSnapshotView = ({ snapshot, children, isCurrent, disks, memor
   consistency: reportView(snapshot.report),
   memory_state: memory === undefined ? null : { id: memory.id, status: memory.status, format: memory.format, size: memory.size },
   disks: disks.map((disk) => diskView(disk, snapshot.kind)),
+})
+
+export const deletionResultView = ({ id, name, outcome, message, named }: DeletionResult) => ({
+  id,
+  name,
+  outcome,
+  message,
+  named: named.map((one) => ({ id: one.id, name: one.name })),
+})
+
+export const treeView = ({ server, nodes, roots, present }: SnapshotTree) => ({
+  server_id: server.id,
+  current: server.currentSnapshotId,
+  roots: [...roots],
+  nodes: nodes.map(({ snapshot, children, isCurrent }) => ({
+    id: snapshot.id,
+    name: snapshot.name,
+    kind: snapshot.kind,
+    memory: snapshot.withMemory,
+    status: snapshot.status,
+    protected: snapshot.protected,
+    parent: snapshot.parentId,
+    children: [...children],
+    is_current: isCurrent,
+    created_at: instant(snapshot.createdAt),
+  })),
+  present: {
+    parent: server.currentSnapshotId,
+    disks: present.map(({ device, disk, volume, top, depth, grownFrom }) => ({
+      device,
+      disk_id: disk.id,
+      volume_id: volume?.id ?? null,
+      layer_id: top?.id ?? null,
+      format: top?.format ?? null,
+      depth,
+      grown_from: grownFrom,
+    })),
+  },
 })
 
 const diskView = (disk: DiskSnapshot, kind: SnapshotKind) => ({
