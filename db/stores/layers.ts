@@ -1,6 +1,7 @@
 /** Layers: a forest by `parent_id`, walked in SQL; and who pins one. */
+import type { ChainLink } from '../../src/domain/chain-rules.js'
 import type { LayerPin, LayerStore } from '../../src/ports/stores.js'
-import { asText, type Session } from '../session.js'
+import { asText, marks, type Session } from '../session.js'
 import { createGuarded } from './records.js'
 import { layers } from './tables.js'
 
@@ -36,8 +37,24 @@ const PINNED_BY = [
 ]
 const UNPINNED = PINNED_BY.map((pin) => `NOT EXISTS (${pin})`).join(' AND ')
 
+const TAGGED = `SELECT d.layer_id AS layer_id, s.name AS name FROM disk_snapshots d JOIN server_snapshots s ON s.id = d.server_snapshot_id
+  WHERE d.tag IS NOT NULL AND d.layer_id IN`
+
 export function createLayerStore(session: Session): LayerStore {
   return {
+    /** As many questions as layers, twice: for those who change a chain or show it. */
+    async links(layerId) {
+      const chain = await this.chain(layerId)
+      if (chain.length === 0) return []
+      const ids = chain.map((layer) => layer.id)
+      const tags = await session.rows(`${TAGGED} (${marks(ids.length)}) ORDER BY d.seq`, ids)
+      const links: ChainLink[] = []
+      for (const layer of chain) {
+        const own = tags.filter((row) => asText(row['layer_id']) === layer.id).map((row) => asText(row['name']))
+        links.push({ layer, pins: await this.pins(layer.id), children: await this.children(layer.id), tags: own })
+      }
+      return links
+    },
     ...createGuarded(session, layers, 'state'),
     async chain(layerId) {
       const found = (await session.rows(CHAIN, [layerId])).map((row) => layers.fromRow(row))

@@ -4,6 +4,8 @@ import type { Tools } from '../steps/tools.js'
 import { attachVolumeOperation, detachVolumeOperation } from './attach-volume.js'
 import { captureImageOperation } from './capture-image.js'
 import { cloneVolumeOperation } from './clone-volume.js'
+import { commitChainOperation } from './commit-chain.js'
+import { copyDiskOperation } from './copy-disk.js'
 import { createServerOperation } from './create-server.js'
 import { createServerSnapshotOperation } from './create-server-snapshot.js'
 import { createSnapshotOperation } from './create-snapshot.js'
@@ -18,6 +20,7 @@ import { importImageOperation } from './import-image.js'
 import { mergeLayerOperation } from './merge-layer.js'
 import { observeStorageOperation } from './observe-storage.js'
 import { pauseServerOperation, unpauseServerOperation } from './pause-server.js'
+import { pullChainOperation } from './pull-chain.js'
 import { rebootServerOperation } from './reboot-server.js'
 import { recordGuestOffOperation, recordQemuLostOperation } from './record-guest.js'
 import { revertServerOperation } from './revert-server.js'
@@ -39,6 +42,8 @@ export const registry: Registry = new Map([
   entry(attachVolumeOperation),
   entry(captureImageOperation),
   entry(cloneVolumeOperation),
+  entry(commitChainOperation),
+  entry(copyDiskOperation),
   entry(createServerOperation),
   entry(createServerSnapshotOperation),
   entry(createSnapshotOperation),
@@ -54,6 +59,7 @@ export const registry: Registry = new Map([
   entry(mergeLayerOperation),
   entry(observeStorageOperation),
   entry(pauseServerOperation),
+  entry(pullChainOperation),
   entry(rebootServerOperation),
   entry(recordGuestOffOperation),
   entry(recordQemuLostOperation),

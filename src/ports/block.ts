@@ -82,8 +82,17 @@ export interface BlockHost {
     id: string,
     options: { signal: AbortSignal; writes?: readonly string[]; onProgress?: (job: BlockJob) => void; until: 'ready' | 'concluded' },
   ): Promise<BlockJob | undefined>
-  /** Pivots a ready commit. */
+  /**
+   * Starts or finds a copy of all that `source` shows, a chain's top, into `target`: open, writable, empty, standing on nothing and
+   * as large. Once `ready` the target follows every write.
+   */
+  startCopy(id: string, source: LayerFile, target: LayerFile, options?: { speed?: number }): Promise<void>
+  /** Pivots a ready commit or copy. */
   completeJob(id: string): Promise<void>
+  /** Ends a ready copy where it is: the target holds what the source showed at that moment, and nothing moves. */
+  endCopy(id: string): Promise<void>
+  /** Bytes a second from now on; 0 = unlimited. Of a job that is gone: nothing. */
+  setSpeed(id: string, bytesPerSecond: number): Promise<void>
   /** Ends a job without effect on the graph; of none succeeds. Resolves when it is concluded. */
   cancelJob(id: string): Promise<void>
   /** Forgets a concluded job, once its result is in our journal; of none succeeds. */

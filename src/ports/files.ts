@@ -5,11 +5,11 @@ import type { Chain, LayerFile } from './block.js'
 
 export interface LayerFiles {
   /**
-   * Writes an empty qcow2 (overlay on `backing`, or blank), O_EXCL, mode 0600, file and directory fsynced.
+   * Writes an empty qcow2 (overlay on `backing`, or blank) or a blank raw file, O_EXCL, mode 0600, file and directory fsynced.
    * A file of that name: Refused.
    */
   create(layer: LayerFile, backing: LayerFile | null): Promise<void>
-  /** absent; done: a whole qcow2 of this size on this backing file; partial: anything else at that path. */
+  /** absent; done: a whole file of this format and size on this backing file; partial: anything else at that path. */
   probe(layer: LayerFile, backing: LayerFile | null): Promise<'absent' | 'partial' | 'done'>
   /** Does the header say what the tables say (backing name and format)? SEC-04. */
   verify(chain: Chain): Promise<void>

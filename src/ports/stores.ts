@@ -7,6 +7,7 @@
  */
 
 import type { ChainPolicy } from '../domain/chain-policy.js'
+import type { ChainLink } from '../domain/chain-rules.js'
 import type { Disk, Layer, LayerState } from '../domain/disk.js'
 import type { Host, Pool, Worker } from '../domain/host.js'
 import type { Project, Role, RoleAssignment, Token, TokenHolder, User } from '../domain/identity.js'
@@ -82,6 +83,8 @@ export interface LayerStore extends Guarded<Layer, LayerState> {
   descendants(layerId: string): Promise<Layer[]>
   /** Sealed or half merged layers of a pool that nobody pins. */
   unneeded(poolId: string): Promise<Layer[]>
+  /** Its chain with what keeps each layer of it. */
+  links(layerId: string): Promise<ChainLink[]>
   /** Who keeps a layer besides its children: snapshots, parts of server snapshots, images (own or as source), disks as top, servers that boot from it directly. */
   pins(layerId: string): Promise<{ kind: LayerPin; id: string }[]>
 }

@@ -10,9 +10,18 @@ import { refused } from '../domain/errors.js'
 import { fileNode, formatNode } from '../domain/names.js'
 import type { BlockHost, LayerFile } from '../ports/block.js'
 import { findNode, listNodes, topNodeOf } from './block-graph.js'
-import { cancelBlockJob, completeBlockJob, dismissBlockJob, findBlockJob, startMergeJob, waitForBlockJob } from './block-job.js'
+import {
+  cancelBlockJob,
+  completeBlockJob,
+  dismissBlockJob,
+  findBlockJob,
+  setJobSpeed,
+  startMergeJob,
+  waitForBlockJob,
+} from './block-job.js'
 import { makeReadOnly, makeWritable } from './block-reopen.js'
 import { removeTag, takeTags } from './block-tags.js'
+import { endCopyJob, startCopyJob } from './copy-job.js'
 import type { FileNode, FormatNode } from './qmp/block-types.js'
 import { isRefusal, type QmpSession } from './qmp/session.js'
 
@@ -46,7 +55,10 @@ export function createBlockHost({ session, live, grant }: BlockHostOptions): Blo
     startMerge: (id, root, merge, options) => startMergeJob(session, id, root, merge, options?.speed),
     blockJob: (id) => findBlockJob(session, id),
     waitForJob: (id, options) => waitForBlockJob(session, id, options),
+    startCopy: (id, source, target, options) => startCopyJob(session, id, source, target, options?.speed),
     completeJob: (id) => completeBlockJob(session, id),
+    endCopy: (id) => endCopyJob(session, id),
+    setSpeed: (id, bytesPerSecond) => setJobSpeed(session, id, bytesPerSecond),
     cancelJob: (id) => cancelBlockJob(session, id),
     dismissJob: (id) => dismissBlockJob(session, id),
     resize: (layerId, bytes) => resizeLayer(session, layerId, bytes),

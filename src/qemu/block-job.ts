@@ -144,6 +144,10 @@ export async function dismissBlockJob(session: QmpSession, id: string): Promise<
   await unlessAlready('gone', session, id, () => session.execute('job-dismiss', { id }))
 }
 
+export async function setJobSpeed(session: QmpSession, id: string, speed: number): Promise<void> {
+  await unlessAlready('gone', session, id, () => session.execute('block-job-set-speed', { device: id, speed }))
+}
+
 const CANCEL_MS = 60_000
 /** Every drain makes a job pause and run on: such events say nothing. */
 const NOISE = new Set(['created', 'running', 'paused', 'standby', 'waiting', 'aborting'])

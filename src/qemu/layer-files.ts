@@ -99,7 +99,7 @@ export function backingOf(layer: LayerFile, backing: LayerFile | null): { name: 
 const tagsOf = async (layer: LayerFile): Promise<string[]> => (layer.format === 'qcow2' ? await imageTags(layer) : [])
 
 async function create(layer: LayerFile, backing: LayerFile | null): Promise<void> {
-  if (layer.format !== 'qcow2') throw refused('only qcow2 layers are made empty')
+  if (layer.format === 'raw') return await createRaw(layer, backing)
   const image = emptyImage(layer.virtualSize, backingOf(layer, backing))
   const file = openSync(layer.path, NEW_FILE, 0o600)
   try {
@@ -111,8 +111,22 @@ async function create(layer: LayerFile, backing: LayerFile | null): Promise<void
   }
 }
 
+/** A hole as large as the disk. */
+async function createRaw(layer: LayerFile, backing: LayerFile | null): Promise<void> {
+  if (backing !== null) throw refused('a raw layer has no backing')
+  const file = await fs.open(layer.path, NEW_FILE, 0o600)
+  try {
+    await file.truncate(layer.virtualSize)
+    await Promise.all([file.datasync(), syncDirectory(dirname(layer.path))])
+  } finally {
+    await file.close()
+  }
+}
+
 async function probe(layer: LayerFile, backing: LayerFile | null): Promise<'absent' | 'partial' | 'done'> {
-  if ((await statOf(layer.path)) === undefined) return 'absent'
+  const stats = await statOf(layer.path)
+  if (stats === undefined) return 'absent'
+  if (layer.format === 'raw' && stats.size !== layer.virtualSize) return 'partial'
   const wrong = await checkLayer(layer, backingOf(layer, backing), { justMade: true })
   if (wrong !== undefined) return 'partial'
   // Whoever wrote it may have died before its sync.

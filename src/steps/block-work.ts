@@ -3,9 +3,11 @@
  * daemon that ends with the work. A job that runs already is adopted; one that fails leaves the graph as it was and is
  * `Deferred`, for its caller to say what that means. Success is dismissed only once it is in our journal.
  */
+import type { Limited } from '../domain/chain-operations.js'
 import { AdapterError, DomainError, unknown } from '../domain/errors.js'
 import { blockJobName } from '../domain/names.js'
 import type { BlockHost, BlockJob, Chain } from '../ports/block.js'
+import { ANY } from '../ports/stores.js'
 import { Yielded } from './step.js'
 import type { Tools } from './tools.js'
 
@@ -18,10 +20,11 @@ export async function onHost(
   live: BlockHost | undefined,
   chain: Chain,
   work: (host: BlockHost) => Promise<void>,
+  name = blockJobName('merge', chain[0]?.layerId ?? ''),
 ): Promise<void> {
   if (live !== undefined) return await work(live)
   await tools.files.verify(chain)
-  const host = await tools.offlineHosts.open(blockJobName('merge', chain[0]?.layerId ?? ''), chain)
+  const host = await tools.offlineHosts.open(name, chain)
   try {
     await work(host)
   } finally {
@@ -42,13 +45,19 @@ export interface Wait {
   readonly until: 'ready' | 'concluded'
   /** What ends it before: only the worker's own end, also whoever it is in the way of, also who asked for it. */
   readonly heeds: 'stop' | 'makeWay' | 'cancel'
+  /** Follows the limit in the row of our job, which may change meanwhile. */
+  readonly limited?: boolean
 }
 
 /** Makes way, or heeds a wish to cancel, by ending the block job, which leaves the graph as it was. */
-export async function waitFor(tools: Tools, host: BlockHost, { id, writes, until, heeds }: Wait): Promise<BlockJob> {
+export async function waitFor(tools: Tools, host: BlockHost, { id, writes, until, heeds, limited }: Wait): Promise<BlockJob> {
   const interrupts = [...(heeds === 'stop' ? [] : [tools.makeWay]), ...(heeds === 'cancel' ? [tools.cancel] : [])]
   try {
-    const onProgress = (job: BlockJob): void => tools.report({ bytesDone: job.current, bytesTotal: job.total })
+    const follow = limited === true ? followLimit(tools, host, id) : () => {}
+    const onProgress = (job: BlockJob): void => {
+      tools.report({ bytesDone: job.current, bytesTotal: job.total })
+      follow()
+    }
     const job = await host.waitForJob(id, { signal: AbortSignal.any([tools.stop, ...interrupts]), writes, onProgress, until })
     if (job === undefined) throw unknown('the block job is gone')
     return job
@@ -57,6 +66,29 @@ export async function waitFor(tools: Tools, host: BlockHost, { id, writes, until
     await host.cancelJob(id)
     await host.dismissJob(id)
     throw heeds === 'cancel' && tools.cancel.aborted ? new DomainError('invalidState', 'The operation was cancelled.') : new Yielded()
+  }
+}
+
+export const limitOf = async (tools: Tools): Promise<number> =>
+  ((await tools.db.read.jobs.find(ANY, tools.jobId))?.input as Partial<Limited> | undefined)?.bytesPerSecond ?? 0
+
+/** What it cannot be told now it is told at the next turn. */
+function followLimit(tools: Tools, host: BlockHost, id: string): () => void {
+  let said: number | undefined
+  let busy = false
+  const tell = async (): Promise<void> => {
+    const wanted = await limitOf(tools)
+    if (wanted !== said) await host.setSpeed(id, wanted)
+    said = wanted
+  }
+  return () => {
+    if (busy) return
+    busy = true
+    void tell()
+      .catch(() => {})
+      .finally(() => {
+        busy = false
+      })
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { formatNode } from '../domain/names.js'
 import type { Chain, LayerFile, Merge } from '../ports/block.js'
-import { Deferred, onHost, settled, type Wait, waitFor } from './block-work.js'
+import { Deferred, limitOf, onHost, settled, type Wait, waitFor } from './block-work.js'
 import type { LiveDisk } from './places.js'
 import { Yielded } from './step.js'
 import type { Tools } from './tools.js'
@@ -22,9 +22,10 @@ export interface ActiveCommit {
   /** The running guest whose disk it is. */
   readonly reader: LiveDisk | undefined
   readonly heeds: Wait['heeds']
+  readonly limited?: boolean
 }
 
-export async function commitActive(tools: Tools, { id, chain, top, base, reader, heeds }: ActiveCommit): Promise<void> {
+export async function commitActive(tools: Tools, { id, chain, top, base, reader, heeds, limited = false }: ActiveCommit): Promise<void> {
   const merge: Merge = { kind: 'commit', active: true, top, base }
   const writes = [base.layerId]
   await onHost(tools, reader?.guest.blocks, chain, async (host) => {
@@ -35,10 +36,10 @@ export async function commitActive(tools: Tools, { id, chain, top, base, reader,
       await host.dismissJob(id)
       job = undefined
     }
-    if (job === undefined) await host.startMerge(id, top, merge)
+    if (job === undefined) await host.startMerge(id, top, merge, limited ? { speed: await limitOf(tools) } : {})
     const standing = holdStill(tools, reader?.guest)
     try {
-      const ready = await waitFor(tools, host, { id, writes, until: 'ready', heeds })
+      const ready = await waitFor(tools, host, { id, writes, until: 'ready', heeds, limited })
       if (ready.status === 'concluded') await settled(host, id, ready)
       await standing.begin()
       await host.completeJob(id)

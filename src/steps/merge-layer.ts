@@ -21,7 +21,7 @@ import { ANY, type Stores } from '../ports/stores.js'
 import { Deferred } from './block-work.js'
 import { commitActive } from './commit-active.js'
 import { chainFiles, layerFile, readersOf, topOf } from './places.js'
-import { repin } from './repin.js'
+import { recordCommit } from './record-commit.js'
 import { Yielded } from './step.js'
 import { streamUp } from './stream-up.js'
 import type { ForwardBrick, PivotBrick, Tools } from './tools.js'
@@ -104,17 +104,6 @@ export const moveData = (layerId: string): ForwardBrick => ({
     if ((await stores.layers.children(layerId)).length === 0) await stores.layers.transition(layerId, ['merging'], { state: 'dropping' })
   },
 })
-
-async function recordCommit(stores: Stores, layerId: string, top: string): Promise<void> {
-  const child = await stores.layers.find(ANY, top)
-  if (child === undefined) return
-  for (const disk of await stores.disks.list(ANY, { where: { topLayerId: { is: top } } }))
-    await stores.disks.update(disk.id, { topLayerId: layerId })
-  for (const above of await stores.layers.children(top)) await stores.layers.update(above.id, { parentId: layerId })
-  await repin(stores, top, layerId)
-  await stores.layers.transition(layerId, ['merging'], { state: child.state, virtualSize: child.virtualSize })
-  await stores.layers.transition(top, ['top', 'sealed'], { state: 'dropping' })
-}
 
 async function planNow(tools: Tools, layerId: string, several: 'share' | 'each') {
   const stores = tools.db.read

@@ -9,6 +9,7 @@ import type { Rig, StartRig } from '../support/block-rig.js'
 import { diskOf, emulated, guestSpec } from '../support/qemu.js'
 import { blockHostSuite } from './block-host-suite.js'
 import { blockJobSuite } from './block-job-suite.js'
+import { copyJobSuite } from './copy-job-suite.js'
 
 const pidIn = async (path: string): Promise<number> => Number(await readFile(path, 'utf8'))
 
@@ -66,4 +67,5 @@ const offline: StartRig = async (stateDir, chains): Promise<Rig> => {
 for (const [name, start] of Object.entries({ 'a running QEMU': running, 'a storage daemon': offline })) {
   blockHostSuite(name, start)
   blockJobSuite(name, start)
+  copyJobSuite(name, start)
 }

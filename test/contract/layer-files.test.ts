@@ -73,12 +73,21 @@ describe('an empty layer', () => {
     expect(await files.probe(layer('top', MIB), base)).toBe('done')
   })
 
-  it('never replaces a file, and is never raw', async () => {
+  it('may be a blank raw file, as large as the disk and standing on nothing', async () => {
+    const raw = layer('blank', MIB, 'raw')
+    expect(await files.probe(raw, null)).toBe('absent')
+    await files.create(raw, null)
+    expect(await files.stat(raw.path)).toEqual({ allocated: 0, length: MIB })
+    expect(await files.probe(raw, null)).toBe('done')
+    expect(await files.probe({ ...raw, virtualSize: 2 * MIB }, null)).toBe('partial')
+    await expect(files.create(layer('on', MIB, 'raw'), raw)).rejects.toSatisfy(refused())
+  })
+
+  it('never replaces a file', async () => {
     const one = layer('one')
     writeFileSync(one.path, 'precious')
     await expect(files.create(one, null)).rejects.toSatisfy(refused('EEXIST'))
     expect(readFileSync(one.path, 'utf8')).toBe('precious')
-    await expect(files.create(layer('two', MIB, 'raw'), null)).rejects.toSatisfy(refused())
   })
 
   it.each(['a:b', 'json:{}', 'nbd:host', 'with "quotes", and\nlines', "$(touch x);'"])('may be called %j', async (name) => {

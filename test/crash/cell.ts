@@ -1,4 +1,5 @@
 /** One cell of the matrix: a fresh world, one operation, one fault, the verdict. */
+import { COPY } from '../../src/steps/copy-disk.js'
 import { SWITCH } from '../../src/steps/switch-top-layers.js'
 import { TAKE_TAGS } from '../../src/steps/tags.js'
 import { type Drive, type Driven, drive, type Fault, killGuests, writeInGuest } from './engine.js'
@@ -72,15 +73,17 @@ function guestWriter(
     // Killed in between, it is on the disk or it is not: nobody was promised either.
     const now = new Map(world.expected.get(diskId)).set(block, said === 'written' ? byte : ANYTHING)
     world.expected.set(diskId, now)
-    if (!passed) for (const id of promised) world.expected.set(id, now)
+    for (const id of promised)
+      if (!passed) world.expected.set(id, now)
+      else if (gap.startsWith(`${COPY}:`)) world.expected.set(id, new Map(world.expected.get(id)).set(block, ANYTHING))
     byte = byte === 0xff ? 0x80 : byte + 1
   }
 }
 
 const processOf = async (world: World, serverId: string): Promise<number | undefined> => (await guests(world.dir)).get(serverId)
 
-/** From here on what a promise holds is settled. */
-const MOMENTS = new Set([SWITCH, TAKE_TAGS].flatMap((step) => [`${step}:after-apply`, `${step}:before-done`]))
+/** From here on what a promise holds is settled; but a copy that is lost then is made anew, of what the disk shows by then. */
+const MOMENTS = new Set([SWITCH, TAKE_TAGS, COPY].flatMap((step) => [`${step}:after-apply`, `${step}:before-done`]))
 
 /** Milliseconds into a step: before its first command, and among them. */
 const AMID = [0, 3] as const

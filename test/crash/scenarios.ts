@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import * as ops from '../../src/domain/operations.js'
 import { ATTACH_SCENARIOS } from './attach-scenarios.js'
+import { CHAIN_SCENARIOS } from './chain-scenarios.js'
 import { IMAGE_SCENARIOS } from './image-scenarios.js'
 import { makeImage } from './images.js'
 import { MERGE_SCENARIOS } from './merge-scenarios.js'
@@ -149,6 +150,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...IMAGE_SCENARIOS,
   ...ATTACH_SCENARIOS,
   ...MERGE_SCENARIOS,
+  ...CHAIN_SCENARIOS,
   ...SERVER_SCENARIOS,
   ...REVERT_SCENARIOS,
   ...SERVER_SNAPSHOT_SCENARIOS,

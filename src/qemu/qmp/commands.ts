@@ -68,6 +68,7 @@ interface Commands {
   'block-dirty-bitmap-remove': Command<Bitmap, Empty>
 
   'block-commit': Command<JobOptions & { 'top-node': string; 'base-node': string; 'backing-file'?: string }, Empty>
+  'blockdev-mirror': Command<JobOptions & { target: string; sync: 'full'; 'copy-mode': 'background' }, Empty>
   'block-stream': Command<JobOptions & { 'base-node'?: string; 'backing-file'?: string }, Empty>
   'query-jobs': Command<Empty, readonly JobInfo[]>
   'query-block-jobs': Command<Empty, readonly BlockJobInfo[]>
@@ -78,6 +79,7 @@ interface Commands {
   'job-pause': Command<{ id: string }, Empty>
   'job-resume': Command<{ id: string }, Empty>
   'block-job-set-speed': Command<{ device: string; speed: number }, Empty>
+  'block-job-cancel': Command<{ device: string; force: false }, Empty>
 
   'snapshot-save': Command<CheckpointOptions & { vmstate: string }, Empty>
   'snapshot-load': Command<CheckpointOptions & { vmstate: string }, Empty>
@@ -147,6 +149,7 @@ export const COMMANDS: Table = {
   'block-dirty-bitmap-add': { node: true, name: true, persistent: true, granularity: true, disabled: true },
   'block-dirty-bitmap-remove': { node: true, name: true },
   'block-commit': { ...JOB, 'top-node': true, 'base-node': true, 'backing-file': true },
+  'blockdev-mirror': { ...JOB, target: true, sync: true, 'copy-mode': true },
   'block-stream': { ...JOB, 'base-node': true, 'backing-file': true },
   'query-jobs': {},
   'query-block-jobs': {},
@@ -160,6 +163,7 @@ export const COMMANDS: Table = {
   'snapshot-save': { ...CHECKPOINT, vmstate: true },
   'snapshot-load': { ...CHECKPOINT, vmstate: true },
   'snapshot-delete': CHECKPOINT,
+  'block-job-cancel': { device: true, force: true },
   'nbd-server-start': { addr: true, 'max-connections': true },
   'nbd-server-stop': {},
   'block-export-add': { type: true, id: true, 'node-name': true, name: true, writable: true },
