@@ -91,7 +91,9 @@ export function foretell(forest: Forest, release: Release): Retirement {
     const layer = layers.find((one) => one.id === id)
     if (layer === undefined || (layer.state !== 'sealed' && layer.state !== 'merging')) return
     if (tasks.some((task) => task.layerId === id)) return
+    // What lost a child and is kept as before is no news.
     const above = childrenOf(layers, id).length + layer.othersAbove
+    if (followOn && (isPinned(layer) || (layer.origin === 'image' && above > 0))) return
     const wanted = above === 1 ? 'share' : (several ?? (layer.askedEach ? 'each' : 'share'))
     const reason = whyItStays(layer, above, wanted)
     if (reason !== null) stays(layer, followOn, reason)

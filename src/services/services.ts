@@ -9,6 +9,7 @@ import { createIdentityService, type IdentityService } from './identity/identity
 import { createImageService, type ImageService } from './image/images.js'
 import { createHostService, type HostService } from './strata/hosts.js'
 import { createJobService, type JobService } from './strata/jobs.js'
+import { createPlanService, type PlanService } from './strata/plans.js'
 import { createServerRevertService, type ServerRevertService } from './strata/server-revert.js'
 import { createServerSnapshotService, type ServerSnapshotService } from './strata/server-snapshots.js'
 import { createSnapshotReportService, type SnapshotReportService } from './strata/snapshot-report.js'
@@ -37,6 +38,7 @@ export interface Services {
   readonly serverRevert: ServerRevertService
   readonly snapshotReports: SnapshotReportService
   readonly storageAudit: StorageAuditService
+  readonly plans: PlanService
   readonly idempotency: IdempotencyService
   readonly image: ImageService
 }
@@ -59,6 +61,7 @@ export function createServices(given: ServiceDeps): Services {
     serverSnapshot: createServerSnapshotService(deps),
     serverRevert: createServerRevertService(deps),
     snapshotReports: createSnapshotReportService(deps),
+    plans: createPlanService({ db: deps.db, auditor: deps.auditor }),
     storageAudit: createStorageAuditService({ db: deps.db, auditor: deps.auditor }),
     idempotency: createIdempotencyService(given),
     image: createImageService(deps),

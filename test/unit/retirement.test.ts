@@ -195,6 +195,6 @@ describe('what follows from letting go of layers, foretold', () => {
       ]),
     )
     const told = foretell({ layers, held }, { layerIds: ['leaf', 'inner'], pins: ['x', 'y'], several: 'share' })
-    expect(told.steps.map(({ kind, layerId }) => `${kind} ${layerId}`)).toEqual(['discard leaf', 'discard inner', 'keep base'])
+    expect(told.steps.map(({ kind, layerId }) => `${kind} ${layerId}`)).toEqual(['discard leaf', 'discard inner'])
   })
 })
