@@ -47,7 +47,7 @@ async function main(): Promise<void> {
     throw new JustPrint(await runDb(process.argv.slice(3), process.env))
   }
   if (process.argv[2] === 'key') {
-    const { runKey } = await import('./cli/key.js')
+    const { runKey } = await import('./key-command.js')
     throw new JustPrint(await runKey(process.argv.slice(3), process.env))
   }
   const config = await loadConfig(process.argv.slice(2), process.env)
@@ -180,6 +180,7 @@ async function serve(config: Config, log: Logger): Promise<void> {
   server.closeIdleConnections()
   // Nothing that is not whole by now would be imported by this process.
   const uploadsEnded = services?.image.endUploads()
+  if (config.saveGuests) await work?.saveGuests().catch((err: unknown) => log.error({ err }, 'not all guests could be saved'))
   await work?.drain(config.drainMs)
   // Answers that still wait for a job will not get one here.
   setTimeout(() => server.closeAllConnections(), 1_000).unref()

@@ -5,9 +5,11 @@
 import { deleteServer, deleteVolume, type ServerInput } from '../domain/operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
 import { endGuestStep, forgetGuest } from '../steps/guest.js'
+import { dropMemory } from '../steps/memory.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { giveUpDisk } from './give-up-disk.js'
+import { forgetMemory, savedStates } from './memory-parts.js'
 import { retireBelow } from './retire.js'
 import { endServerJob } from './server-parts.js'
 import { originOf, tellEvent } from './tell.js'
@@ -16,9 +18,14 @@ export const deleteServerOperation: Operation<ServerInput, Tools> = {
   descriptor: deleteServer,
   plan: ({ serverId, diskIds }) => ({
     prepare: [],
-    finish: [endGuestStep(serverId), forgetGuest(serverId)],
+    finish: [
+      endGuestStep(serverId),
+      forgetGuest(serverId),
+      dropMemory(async (stores) => (await savedStates(stores, serverId)).map(({ id }) => id)),
+    ],
     async settle(_, stores, journal) {
       await retireBelow(stores, diskIds, journal)
+      for (const { id } of await savedStates(stores, serverId)) await forgetMemory(stores, id)
       await releaseVolumes(stores, journal, serverId)
       for (const disk of await stores.disks.list(ANY, { where: { serverId: { is: serverId } } })) {
         if (disk.kind === 'root') await giveUpDisk(stores, disk.id, journal)

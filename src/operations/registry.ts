@@ -13,6 +13,7 @@ import { createVolumeOperation } from './create-volume.js'
 import { deleteServerOperation } from './delete-server.js'
 import { deleteSnapshotOperation } from './delete-snapshot.js'
 import { deleteVolumeOperation } from './delete-volume.js'
+import { discardSavedOperation } from './discard-saved.js'
 import { dropLayerOperation } from './drop-layer.js'
 import { exportImageOperation } from './export-image.js'
 import { extendVolumeOperation } from './extend-volume.js'
@@ -23,8 +24,10 @@ import { pauseServerOperation, unpauseServerOperation } from './pause-server.js'
 import { pullChainOperation } from './pull-chain.js'
 import { rebootServerOperation } from './reboot-server.js'
 import { recordGuestOffOperation, recordQemuLostOperation } from './record-guest.js'
+import { restoreServerOperation } from './restore-server.js'
 import { revertServerOperation } from './revert-server.js'
 import { revertVolumeOperation } from './revert-volume.js'
+import { saveServerOperation } from './save-server.js'
 import { startServerOperation } from './start-server.js'
 import { stopServerOperation } from './stop-server.js'
 
@@ -52,6 +55,7 @@ export const registry: Registry = new Map([
   entry(deleteSnapshotOperation),
   entry(deleteVolumeOperation),
   entry(detachVolumeOperation),
+  entry(discardSavedOperation),
   entry(dropLayerOperation),
   entry(exportImageOperation),
   entry(extendVolumeOperation),
@@ -65,6 +69,8 @@ export const registry: Registry = new Map([
   entry(recordQemuLostOperation),
   entry(revertServerOperation),
   entry(revertVolumeOperation),
+  entry(restoreServerOperation),
+  entry(saveServerOperation),
   entry(startServerOperation),
   entry(stopServerOperation),
   entry(unpauseServerOperation),

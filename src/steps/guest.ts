@@ -7,7 +7,8 @@ import { AdapterError, refused } from '../domain/errors.js'
 import type { GuestSpec, RunState } from '../ports/hypervisor.js'
 import type { ForwardBrick, Tools, UndoableBrick } from './tools.js'
 
-const STOPPED: readonly RunState[] = ['prelaunch', 'paused']
+/** `postmigrate`: its memory was saved, and it was not needed after all. */
+const STOPPED: readonly RunState[] = ['prelaunch', 'paused', 'postmigrate']
 
 /** Ends the process whatever its state: cleanly if it answers, by force if not. */
 export async function endGuest(tools: Tools, serverId: string): Promise<void> {

@@ -32,7 +32,7 @@ export interface Reconciler {
   hostStarted(bootId: string): Promise<void>
 }
 
-const OURS = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.(qcow2|raw)$/
+const OURS = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.(qcow2|raw|mem|mem\.part)$/
 
 export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000 }: ReconcilerOptions): Reconciler {
   const { db, hypervisor, clock, settings } = ports
@@ -139,21 +139,26 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
     return running.filter(Boolean).length > 1
   }
 
+  async function isKnown(pool: Pool, name: string): Promise<boolean> {
+    const where = { poolId: { is: pool.id }, fileName: { is: name.replace(/\.part$/, '') } }
+    return (await db.read.layers.count(ANY, where)) + (await db.read.memoryStates.count(ANY, where)) > 0
+  }
+
   /** Only names as we give them; whatever else lies there is another's. */
   async function sweepFiles(pool: Pool): Promise<void> {
     for (const name of (await readdir(pool.path)).filter((one) => OURS.test(one))) {
       const path = join(pool.path, name)
-      if ((await db.read.layers.count(ANY, { poolId: { is: pool.id }, fileName: { is: name } })) > 0) {
+      if (await isKnown(pool, name)) {
         orphans.delete(path)
         continue
       }
       const since = orphans.get(path) ?? clock.monotonic()
-      if (!orphans.has(path)) log.warn({ path }, 'a layer file belongs to no layer')
+      if (!orphans.has(path)) log.warn({ path }, 'a file of ours belongs to nothing')
       orphans.set(path, since)
       if (clock.monotonic() - since < orphanGraceMs * 1000) continue
       await rm(path, { force: true })
       orphans.delete(path)
-      log.warn({ path }, 'removed a layer file that belonged to no layer')
+      log.warn({ path }, 'removed a file of ours that belonged to nothing')
     }
   }
 }

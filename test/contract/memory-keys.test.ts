@@ -3,9 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { runKey } from '../../src/cli/key.js'
 import { keyIds, keysDir, makeKey, newestKey } from '../../src/host/memory-keys.js'
 import { createMemoryFiles } from '../../src/host/memory-seal.js'
+import { runKey } from '../../src/key-command.js'
 import { makeStateDir, removeStateDir } from '../support/qemu.js'
 
 let stateDir: string

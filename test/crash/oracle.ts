@@ -93,7 +93,22 @@ export async function judge(world: World, { mayLeak = false } = {}): Promise<str
 
   // Files: exactly those of the tables, sound, standing where the tables say.
   const files = (await readdir(world.pool)).sort()
-  for (const name of files) if (![...fileOf.values()].includes(name)) wrong.push(`file ${name} belongs to no layer`)
+  const memories = await read.memoryStates.list(ANY, { where: mine })
+  const named = [...fileOf.values(), ...memories.map((memory) => memory.fileName)]
+  for (const name of files) if (!named.includes(name)) wrong.push(`file ${name} belongs to nothing`)
+  for (const memory of memories) {
+    const vmState = servers.find((server) => server.id === memory.serverId)?.vmState
+    if (memory.status !== 'saved') wrong.push(`memory ${memory.id} is left ${memory.status}`)
+    if (memory.serverSnapshotId === null && vmState !== 'suspended' && vmState !== 'stopped')
+      wrong.push(`memory ${memory.id} is kept for a server that is ${vmState}`)
+    if (memory.format === 'stream')
+      await run('zstd', ['-tq', join(world.pool, memory.fileName)]).catch((e) =>
+        wrong.push(`memory ${memory.id} is not whole: ${e.stderr}`),
+      )
+  }
+  for (const { id, vmState } of servers)
+    if (vmState === 'suspended' && !memories.some((memory) => memory.serverId === id && memory.serverSnapshotId === null))
+      wrong.push(`server ${id} is suspended, and its memory is not there`)
   for (const layer of layers) {
     if (!files.includes(layer.fileName)) {
       wrong.push(`layer ${layer.id} (${layer.state}) has no file`)

@@ -6,6 +6,7 @@ import { ATTACH_SCENARIOS } from './attach-scenarios.js'
 import { CHAIN_SCENARIOS } from './chain-scenarios.js'
 import { IMAGE_SCENARIOS } from './image-scenarios.js'
 import { makeImage } from './images.js'
+import { MEMORY_SCENARIOS } from './memory-scenarios.js'
 import { MERGE_SCENARIOS } from './merge-scenarios.js'
 import { REVERT_SCENARIOS } from './revert-scenarios.js'
 import { SERVER_SCENARIOS } from './server-scenarios.js'
@@ -149,6 +150,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ...STORAGE_SCENARIOS,
   ...IMAGE_SCENARIOS,
   ...ATTACH_SCENARIOS,
+  ...MEMORY_SCENARIOS,
   ...MERGE_SCENARIOS,
   ...CHAIN_SCENARIOS,
   ...SERVER_SCENARIOS,

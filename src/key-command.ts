@@ -1,6 +1,6 @@
-/** `strata key rotate` and `strata key list`: the keys saved memory is sealed with. A running service uses the newest from then on. */
-import { BadConfig, loadConfig } from '../config.js'
-import { keyIds, makeKey } from '../host/memory-keys.js'
+/** `npm start -- key rotate` and `… key list`: the keys saved memory is sealed with. A running service uses the newest from then on. */
+import { BadConfig, loadConfig } from './config.js'
+import { keyIds, makeKey } from './host/memory-keys.js'
 
 const USAGE = 'key rotate, or key list; flags come last, and --help lists them'
 
