@@ -59,7 +59,7 @@ function readFlags(argv: readonly string[]): Map<string, string> {
     help: { type: 'boolean' },
     version: { type: 'boolean' },
   }
-  for (const name of SETTING_NAMES) options[flagOf(name)] = { type: 'string' }
+  for (const name of SETTING_NAMES) options[flagOf(name)] = { type: 'isSwitch' in SETTINGS[name] ? 'boolean' : 'string' }
   try {
     return new Map(Object.entries(parseArgs({ args: [...argv], options, strict: true }).values).map(([key, value]) => [key, String(value)]))
   } catch (error) {

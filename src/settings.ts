@@ -16,6 +16,8 @@ export interface Setting<T> {
   /** What its value looks like, for `--help`. */
   readonly example: string
   readonly secret?: true
+  /** The flag stands alone: to give it is to say `true`. */
+  readonly isSwitch?: true
 }
 
 const text = z.string().min(1, 'must not be empty')
@@ -26,6 +28,8 @@ const whole = (least: number, most: number) =>
   word(/^\d+$/, 'must be a whole number')
     .transform(Number)
     .refine((n) => n >= least && n <= most, `must be between ${least} and ${most}`)
+
+const truth = choice(['true', 'false']).transform((said) => said === 'true')
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 }
 const bytes = word(/^\d+[kmgt]?$/i, 'must be a number of bytes, with k, m, g or t for its multiples of 1024').transform(
@@ -172,6 +176,13 @@ export const SETTINGS = {
     example: 'ms',
     meaning: 'How long running jobs may take to reach their end or a safe place on SIGTERM.',
   }),
+  saveGuests: setting({
+    schema: truth,
+    fallback: 'false',
+    example: 'true|false',
+    meaning: 'Saves the memory of all guests when the service is asked to stop, and restores them at its next start.',
+    isSwitch: true,
+  }),
   maxBody: setting({ schema: bytes, fallback: '1m', example: 'size', meaning: 'Largest JSON body.' }),
   maxImageSize: setting({ schema: bytes, fallback: '1t', example: 'size', meaning: 'Largest upload of an image.' }),
   maxVirtualSize: setting({ schema: bytes, fallback: '64t', example: 'size', meaning: 'Largest virtual size of a disk.' }),
@@ -214,7 +225,7 @@ export function helpText(): string {
   const lines = SETTING_NAMES.map((name) => {
     const s: Setting<unknown> = SETTINGS[name]
     const fallback = shownDefault(s)
-    return `  --${flagOf(name)} <${s.example}>\n      ${s.meaning}${fallback === '' ? '' : ` Default: ${fallback}.`} (${variableOf(name)})`
+    return `  --${flagOf(name)}${s.isSwitch ? '' : ` <${s.example}>`}\n      ${s.meaning}${fallback === '' ? '' : ` Default: ${fallback}.`} (${variableOf(name)})`
   })
   return `strata: OpenStack-compatible snapshots, images and backups of virtual machines on plain QEMU
 

@@ -27,6 +27,7 @@ import { TAKE_TAGS } from './steps/tags.js'
 import type { WorkerPorts } from './steps/tools.js'
 import { createStorageAuditor } from './worker/auditor.js'
 import type { LocalDoorbell } from './worker/doorbell.js'
+import { createHostMemory } from './worker/host-memory.js'
 import { createPowerCut } from './worker/power-cut.js'
 import { createReconciler } from './worker/reconciler.js'
 import { createWorker } from './worker/worker.js'
@@ -118,7 +119,10 @@ export async function startWork({ config, adapters, doorbell, local, log, metric
     onEnd: (job, result) => void measure(db, metrics, clock, job, result).catch((err) => log.warn({ err }, 'a job was not counted')),
   })
   await reconciler.hostStarted((await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim())
+  const hostMemory = createHostMemory({ ports, doorbell, log })
   await worker.start()
+  const restoring = await hostMemory.restoreAll()
+  if (restoring > 0) log.info({ guests: restoring }, 'restoring guests from their saved memory')
 
   let beatAt = clock.monotonic()
   const beat = async (): Promise<void> => {
@@ -140,6 +144,8 @@ export async function startWork({ config, adapters, doorbell, local, log, metric
   return {
     /** `ok`, or what is wrong. */
     state: (): string => (clock.monotonic() - beatAt < 4 * HEARTBEAT_MS * 1000 ? 'ok' : 'no heartbeat'),
+    /** Takes as long as it takes: a guest that is not saved in the end loses its memory. */
+    saveGuests: (): Promise<void> => hostMemory.saveAll(),
     async drain(withinMs: number): Promise<void> {
       stopListening()
       for (const timer of timers) clearInterval(timer)

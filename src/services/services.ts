@@ -9,6 +9,7 @@ import { createIdentityService, type IdentityService } from './identity/identity
 import { createImageService, type ImageService } from './image/images.js'
 import { createHostService, type HostService } from './strata/hosts.js'
 import { createJobService, type JobService } from './strata/jobs.js'
+import { createManagedSaveService, type ManagedSaveService } from './strata/managed-save.js'
 import { createPlanService, type PlanService } from './strata/plans.js'
 import { createServerRevertService, type ServerRevertService } from './strata/server-revert.js'
 import { createServerSnapshotService, type ServerSnapshotService } from './strata/server-snapshots.js'
@@ -34,6 +35,7 @@ export interface Services {
   readonly identity: IdentityService
   readonly hosts: HostService
   readonly jobs: JobService
+  readonly managedSave: ManagedSaveService
   readonly serverSnapshot: ServerSnapshotService
   readonly serverRevert: ServerRevertService
   readonly snapshotReports: SnapshotReportService
@@ -58,6 +60,7 @@ export function createServices(given: ServiceDeps): Services {
     identity: createIdentityService(deps),
     hosts: createHostService({ ...deps, doorbellSecret: deps.settings.doorbellSecret }),
     jobs: createJobService(deps),
+    managedSave: createManagedSaveService(deps),
     serverSnapshot: createServerSnapshotService(deps),
     serverRevert: createServerRevertService(deps),
     snapshotReports: createSnapshotReportService(deps),

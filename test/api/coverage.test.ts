@@ -34,7 +34,7 @@ const subjects = endpointsOf(loadDocument()).flatMap((endpoint): Subject[] => {
 const SHARED_IDS = new Set(['project_id', 'version', 'key', 'tag', 'domain_id'])
 /** Resources a tenant owns and whose status decides what may be done. */
 const STATEFUL =
-  /^\/(volume\/v3\/\{project_id\}\/(volumes|snapshots)|compute\/v2\.1\/servers|image\/v2\/images|strata\/v1\/server-snapshots)\/\{|\/strata\/v1\/servers\/\{server_id\}\/snapshots/
+  /^\/(volume\/v3\/\{project_id\}\/(volumes|snapshots)|compute\/v2\.1\/servers|image\/v2\/images|strata\/v1\/server-snapshots)\/\{|\/strata\/v1\/servers\/\{server_id\}\/(snapshots|managed-save|autostart)/
 
 /** An action without arguments (`{"os-start": null}`) has nothing in it to be wrong; what is no action at all, the crawl sends. */
 const takesInput = ({ endpoint, action }: Subject): boolean => {

@@ -13,6 +13,10 @@ export const serverAction = actions<'serverAction'>({
 
   unpause: async ({ path, caller, services, reply }) => services.compute.actions.unpause(caller, path.server_id, () => reply(202)),
 
+  suspend: async ({ path, caller, services, reply }) => services.compute.actions.suspend(caller, path.server_id, () => reply(202)),
+
+  resume: async ({ path, caller, services, reply }) => services.compute.actions.resume(caller, path.server_id, () => reply(202)),
+
   lock: async ({ path, caller, services, reply }) => services.compute.actions.lock(caller, path.server_id, () => reply(202)),
 
   unlock: async ({ path, caller, services, reply }) => services.compute.actions.unlock(caller, path.server_id, () => reply(202)),

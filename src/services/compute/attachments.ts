@@ -9,6 +9,7 @@ import { DomainError } from '../../domain/errors.js'
 import { attachVolume, detachVolume } from '../../domain/operations.js'
 import type { Attachment, Volume } from '../../domain/volume.js'
 import { ANY, type Stores } from '../../ports/stores.js'
+import { refuseSaved } from '../saved-state.js'
 import { heldBy } from '../volume/access.js'
 import { nextDevice } from './attachment-devices.js'
 import { requireAvailable } from './server-create-devices.js'
@@ -56,6 +57,7 @@ export function createAttachmentService(deps: ComputeDeps) {
         requireWriter(caller, 'os-volumes-attachments:create')
         requireUnlocked(caller, server)
         await requireState(stores, server, 'attach_volume', { vmState: ['active', 'paused', 'stopped'] })
+        await refuseSaved(stores, serverId, 'attach_volume')
         const volume = await requireVolume(stores, caller, wanted.volumeId)
         const attached = await attachmentsOf(stores, serverId)
         if (attached.some((one) => one.volumeId === volume.id))
@@ -93,6 +95,7 @@ export function createAttachmentService(deps: ComputeDeps) {
         if (attachment.bootIndex === 0) throw new DomainError('invalid', 'Cannot detach a root device volume')
         requireUnlocked(caller, server)
         await requireState(stores, server, 'detach_volume', { vmState: ['active', 'suspended', 'paused', 'stopped'] })
+        await refuseSaved(stores, serverId, 'detach_volume')
         await beginDetaching(stores, volume, attachment, now)
         await recordAction(stores, caller, server, 'detach_volume', { now })
         const input = { attachmentId: attachment.id, volumeId, diskId: volume.diskId, serverId }

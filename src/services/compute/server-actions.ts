@@ -4,10 +4,12 @@
  */
 import type { Caller } from '../../domain/caller.js'
 import { DomainError } from '../../domain/errors.js'
+import { restoreServer } from '../../domain/memory-operations.js'
 import type { Descriptor } from '../../domain/operation.js'
 import { pauseServer, rebootServer, startServer, stopServer, unpauseServer } from '../../domain/operations.js'
 import type { Server, ServerTask } from '../../domain/server.js'
-import type { Stores } from '../../ports/stores.js'
+import type { EnqueueOptions, Stores } from '../../ports/stores.js'
+import { enqueueSave, giveUpSaved, savedStateOf } from '../saved-state.js'
 import {
   type Allowed,
   accept,
@@ -45,19 +47,39 @@ const UNPAUSE: Verb = {
   allowed: { vmState: ['paused'] },
   task: 'unpausing',
 }
+const SUSPEND: Verb = {
+  name: 'suspend',
+  policy: 'os-suspend-server:suspend',
+  record: 'suspend',
+  allowed: { vmState: ['active'] },
+  task: 'suspending',
+}
+const RESUME: Verb = {
+  name: 'resume',
+  policy: 'os-suspend-server:resume',
+  record: 'resume',
+  allowed: { vmState: ['suspended'] },
+  task: 'resuming',
+}
 const REBOOT = { name: 'reboot', policy: 'servers:reboot', record: 'reboot' }
 const SOFT: Verb = { ...REBOOT, allowed: { vmState: ['active'] }, task: 'rebooting' }
 const HARD: Verb = { ...REBOOT, allowed: { vmState: ['active', 'stopped', 'paused', 'suspended', 'error'] }, task: 'rebooting_hard' }
 
+/** What an action's job is enqueued with. */
+interface Asked {
+  readonly diskIds: string[]
+  readonly now: number
+  readonly enqueue: EnqueueOptions
+}
+
 export type ServerActionService = ReturnType<typeof createServerActionService>
 
 export function createServerActionService(deps: ComputeDeps) {
-  const run = async <I extends { serverId: string; diskIds: string[] }, R>(
+  const begin = async <R>(
     caller: Caller,
     id: string,
     verb: Verb,
-    descriptor: Descriptor<I>,
-    extra: (server: Server) => Omit<I, 'serverId' | 'diskIds'>,
+    enqueue: (stores: Stores, server: Server, job: Asked) => Promise<unknown>,
     reply: () => R,
   ): Promise<R> =>
     accept(deps, undefined, async (stores, now) => {
@@ -66,10 +88,35 @@ export function createServerActionService(deps: ComputeDeps) {
       requireUnlocked(caller, server)
       await moveServer(stores, server, verb.name, verb.allowed, { taskState: verb.task, updatedAt: now })
       await recordAction(stores, caller, server, verb.record, { now })
-      const input = { ...extra(server), serverId: id, diskIds: await disksOf(stores, id) } as I
-      await stores.jobs.enqueue(descriptor, input, enqueueOptions(caller, server))
+      await enqueue(stores, server, { diskIds: await disksOf(stores, id), now, enqueue: enqueueOptions(caller, server) })
       return reply()
     })
+
+  const run = async <I extends { serverId: string; diskIds: string[] }, R>(
+    caller: Caller,
+    id: string,
+    verb: Verb,
+    descriptor: Descriptor<I>,
+    extra: (server: Server) => Omit<I, 'serverId' | 'diskIds'>,
+    reply: () => R,
+  ): Promise<R> =>
+    begin(
+      caller,
+      id,
+      verb,
+      (stores, server, { diskIds, enqueue }) => stores.jobs.enqueue(descriptor, { ...extra(server), serverId: id, diskIds } as I, enqueue),
+      reply,
+    )
+
+  /** Goes on from what was saved. `otherwise`: there is nothing saved. */
+  const restore =
+    (otherwise: (stores: Stores, server: Server, job: Asked) => Promise<unknown>) =>
+    async (stores: Stores, server: Server, job: Asked): Promise<void> => {
+      const saved = await savedStateOf(stores, server.id)
+      if (saved === undefined) return void (await otherwise(stores, server, job))
+      const input = { serverId: server.id, diskIds: job.diskIds, memoryStateId: saved.id }
+      await stores.jobs.enqueue(restoreServer, input, job.enqueue)
+    }
 
   /** Rows only: no job, no task. */
   const mark = async <R>(
@@ -99,13 +146,51 @@ export function createServerActionService(deps: ComputeDeps) {
     )
 
   return {
-    start: <R>(caller: Caller, id: string, reply: () => R) => run(caller, id, START, startServer, () => ({}), reply),
+    /** What was saved is never passed over: it is restored, or must be discarded first. */
+    start: <R>(caller: Caller, id: string, reply: () => R) =>
+      begin(
+        caller,
+        id,
+        START,
+        restore((stores, server, { diskIds, enqueue }) => stores.jobs.enqueue(startServer, { serverId: server.id, diskIds }, enqueue)),
+        reply,
+      ),
+
+    suspend: <R>(caller: Caller, id: string, reply: () => R) =>
+      begin(
+        caller,
+        id,
+        SUSPEND,
+        (stores, server, job) => enqueueSave(stores, server, { ...job, becomes: 'suspended', resumeAtStart: false }),
+        reply,
+      ),
+
+    resume: <R>(caller: Caller, id: string, reply: () => R) =>
+      begin(
+        caller,
+        id,
+        RESUME,
+        restore(async () => {
+          throw new DomainError('invalidState', `Cannot 'resume' instance ${id}: it has no saved state`)
+        }),
+        reply,
+      ),
 
     stop: <R>(caller: Caller, id: string, reply: () => R) =>
       run(caller, id, STOP, stopServer, (server) => ({ graceMs: graceOf(server) }), reply),
 
+    /** A hard one starts from power-off: a saved state is given up for it. */
     reboot: <R>(caller: Caller, id: string, type: 'SOFT' | 'HARD', reply: () => R) =>
-      run(caller, id, type === 'SOFT' ? SOFT : HARD, rebootServer, () => ({ type }), reply),
+      begin(
+        caller,
+        id,
+        type === 'SOFT' ? SOFT : HARD,
+        async (stores, server, job) => {
+          await giveUpSaved(stores, server, job)
+          await stores.jobs.enqueue(rebootServer, { serverId: id, diskIds: job.diskIds, type }, job.enqueue)
+        },
+        reply,
+      ),
 
     pause: <R>(caller: Caller, id: string, reply: () => R) => run(caller, id, PAUSE, pauseServer, () => ({}), reply),
 

@@ -7,6 +7,7 @@ import { promisedGib } from '../../domain/quota.js'
 import type { VolumeStatus } from '../../domain/volume.js'
 import { ANY } from '../../ports/stores.js'
 import { checkVolumeSize, moveTypeQuota, takeGrowthQuota } from '../quota.js'
+import { refuseSaved } from '../saved-state.js'
 import {
   allowAdmin,
   allowMember,
@@ -34,6 +35,7 @@ export const createVolumeActions = (deps: VolumeDeps) => ({
           `Volume ${id} status must be '{'status': '${expected}'}' to extend, currently ${volume.status}.`,
           await heldBy(stores, `chain:${volume.diskId}`),
         )
+      if (disk.serverId !== null) await refuseSaved(stores, disk.serverId, 'extend_volume')
       if (sizeGib <= volume.sizeGib)
         throw invalidInput(`New size for extend must be greater than current size. (current: ${volume.sizeGib}, extended: ${sizeGib}).`)
       const type = await stores.volumeTypes.find(ANY, volume.volumeTypeId)

@@ -23,6 +23,8 @@ interface Answer {
 }
 
 export interface Rig {
+  /** For what is not Nova's. */
+  readonly api: TestApi
   readonly db: Database
   /** Hosts whose doorbell was rung. */
   readonly rung: string[]
@@ -54,6 +56,9 @@ export function useRig(): Rig {
     return { status: answer.status, body: answer.body, headers: answer.headers, text: answer.text }
   }
   return {
+    get api() {
+      return api
+    },
     get db() {
       return api.db
     },

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { ANY } from '../../../src/ports/stores.js'
 import { covers } from '../../support/api.js'
+import { memoryStateRow } from '../../support/rows.js'
 import { aServer, inputOf, useRig } from './rig.js'
 
 const rig = useRig()
@@ -38,6 +39,26 @@ const VERBS = [
     extra: {},
   },
   {
+    name: 'suspend',
+    body: { suspend: null },
+    word: 'suspend',
+    from: 'active',
+    wrong: 'paused',
+    task: 'suspending',
+    job: 'save-server',
+    extra: { becomes: 'suspended', memoryStateId: expect.any(String) },
+  },
+  {
+    name: 'resume',
+    body: { resume: null },
+    word: 'resume',
+    from: 'suspended',
+    wrong: 'stopped',
+    task: 'resuming',
+    job: 'restore-server',
+    extra: { memoryStateId: expect.any(String) },
+  },
+  {
     name: 'soft reboot',
     body: { reboot: { type: 'SOFT' } },
     word: 'reboot',
@@ -66,7 +87,10 @@ describe.each(VERBS)('$name', ({ body, word, from, wrong, task, job, extra }) =>
     covers('serverAction:pause', 'success', 'wrong state')
     covers('serverAction:unpause', 'success', 'wrong state')
     covers('serverAction:reboot', 'success', 'wrong state')
+    covers('serverAction:suspend', 'success', 'wrong state')
+    covers('serverAction:resume', 'success')
     const id = await aServer(rig, { vmState: from })
+    if (from === 'suspended') await rig.db.transaction((stores) => stores.memoryStates.insert(memoryStateRow({ serverId: id })))
     const rung = rig.rung.length
     const answer = await rig.act('member', id, body)
     expect(answer.status).toBe(202)
@@ -90,11 +114,16 @@ describe.each(VERBS)('$name', ({ body, word, from, wrong, task, job, extra }) =>
     covers('serverAction:pause', 'foreign')
     covers('serverAction:unpause', 'foreign')
     covers('serverAction:reboot', 'foreign')
+    covers('serverAction:suspend', 'foreign')
+    covers('serverAction:resume', 'foreign')
     const id = await aServer(rig, { vmState: wrong })
     const refused = await rig.act('member', id, body)
     expect(refused.status).toBe(409)
     expect(refused.body.conflictingRequest.message).toBe(`Cannot '${word}' instance ${id} while it is in vm_state ${wrong}`)
-    await rig.db.transaction((stores) => stores.servers.update(id, { vmState: from, locked: true }))
+    await rig.db.transaction(async (stores) => {
+      await stores.servers.update(id, { vmState: from, locked: true })
+      if (from === 'suspended') await stores.memoryStates.insert(memoryStateRow({ serverId: id }))
+    })
     expect((await rig.act('member', id, body)).body.conflictingRequest.message).toBe(`Instance ${id} is locked`)
     expect((await rig.act('reader', id, body)).status).toBe(403)
     expect((await rig.act('foreign', id, body)).body.itemNotFound.message).toBe(`Instance ${id} could not be found.`)
@@ -105,7 +134,7 @@ describe.each(VERBS)('$name', ({ body, word, from, wrong, task, job, extra }) =>
 describe('an action', () => {
   it('that does not exist here is told as Nova tells it', async () => {
     const id = await aServer(rig)
-    for (const name of ['nope', 'suspend', 'resume', 'rebuild', 'createBackup', 'resize']) {
+    for (const name of ['nope', 'rebuild', 'createBackup', 'resize']) {
       const answer = await rig.act('member', id, { [name]: null })
       expect(answer.status).toBe(400)
       expect(answer.body.badRequest.message).toBe(`There is no such action: ${name}`)
