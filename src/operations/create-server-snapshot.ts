@@ -16,7 +16,7 @@ import { strategyOf } from '../strategies/select.js'
 import type { Capture } from '../strategies/strategy.js'
 import { forgetPlanned, isBroken, recordSwitch, recordTags, reportOf } from './capture.js'
 import { retire } from './retire.js'
-import { finishAction, tellEvent, tellUser } from './tell.js'
+import { tellEvent, tellUser } from './tell.js'
 
 const TOO_EARLY = 'The guest did not stay frozen until its disks were captured.'
 
@@ -50,7 +50,6 @@ export const createServerSnapshotOperation: Operation<CreateServerSnapshotInput,
         if (!taken) return
         await stores.servers.update(input.serverId, { currentSnapshotId: input.serverSnapshotId })
         await tell(stores, journal, input, 'available')
-        await finishAction(stores, journal, input.serverId, 'done')
       },
       async abandon(_, stores, journal, { sentence }) {
         await stores.serverSnapshots.transition(input.serverSnapshotId, ['creating'], { status: 'error', updatedAt: journal.now })
@@ -101,7 +100,6 @@ async function tellFailure(stores: Stores, journal: Journal, input: CreateServer
   const projectId = await tell(stores, journal, input, 'error', { sentence })
   const about = { type: 'SERVER_SNAPSHOT', id: input.serverSnapshotId, action: 'create snapshot', sentence } as const
   if (projectId !== undefined) await tellUser(stores, journal, { projectId, ...about })
-  await finishAction(stores, journal, input.serverId, 'failed')
 }
 
 /** Whose it is; undefined when it is gone. */

@@ -10,7 +10,7 @@ import { type RevertServerInput, revertServer } from '../domain/server-snapshot-
 import { ANY, type Stores } from '../ports/stores.js'
 import { checkRevert } from '../steps/check-revert.js'
 import { endGuestStep } from '../steps/guest.js'
-import { createReverted, givenUpTops, putOnTop, waysBack } from '../steps/revert-disks.js'
+import { applyTags, createReverted, givenUpTops, putOnTop, waysBack } from '../steps/revert-disks.js'
 import { START, type StartFacts, startReverted } from '../steps/start-reverted.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
@@ -26,7 +26,7 @@ export const revertServerOperation: Operation<RevertServerInput, Tools> = {
   plan: (input) => ({
     prepare: [checkRevert(input), createReverted(input.disks)],
     pivot: putOnTop(async (stores) => (await waysBack(stores, input.disks)).filter(({ kind }) => kind !== 'in-place')),
-    finish: [endGuestStep(input.serverId), startReverted(input.serverId, input.powerState)],
+    finish: [endGuestStep(input.serverId), applyTags(input.disks), startReverted(input.serverId, input.powerState)],
     async settle({ serverId, serverSnapshotId, powerState }, stores, journal) {
       const { refused } = journal.facts(START) as StartFacts
       const power = refused === undefined ? powerState : 'stopped'

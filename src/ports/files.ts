@@ -33,6 +33,18 @@ export interface LayerFiles {
   tag(layer: LayerFile, name: string): Promise<void>
   /** Gives one up in a closed file; of none succeeds. */
   untag(layer: LayerFile, name: string): Promise<void>
+  /** A closed layer reads again as the tag in it; what it read as before is gone. Repeated, or begun anew after a kill: the same. */
+  applyTag(layer: LayerFile, name: string): Promise<void>
+  /**
+   * Makes `layer` (anew) on what the chain's top stands on, holding what the tag in that top holds of its own. The top may be
+   * open read-only.
+   */
+  copyTag(
+    chain: Chain,
+    name: string,
+    layer: LayerFile,
+    options: { signal: AbortSignal; onProgress?: (fraction: number) => void },
+  ): Promise<void>
   /**
    * Counts the clusters of a closed qcow2 file again, after who wrote it was killed amid its tables: what it had counted and
    * not used is free again. No data is touched.

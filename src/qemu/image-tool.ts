@@ -42,8 +42,8 @@ export async function imageTags(layer: NamedFile): Promise<string[]> {
 }
 
 /** The tool takes a name twice: whoever calls has looked. */
-export async function changeTag(layer: NamedFile, change: 'create' | 'delete', name: string): Promise<void> {
-  const flag = { create: '-c', delete: '-d' }[change]
+export async function changeTag(layer: NamedFile, change: 'create' | 'delete' | 'apply', name: string): Promise<void> {
+  const flag = { create: '-c', delete: '-d', apply: '-a' }[change]
   await runTool({ program: 'qemu-img', args: ['snapshot', '-q', flag, name, imageSpec([layer])] })
 }
 
@@ -73,17 +73,34 @@ const OUTPUT: Partial<Record<ExportFormat, readonly string[]>> = {
  * Copies what the chain's top shows into the existing file `to`. The source goes through the page cache, where a
  * running guest's recent writes are; the target past it, so that syncing it afterwards costs nothing.
  */
-export async function convertImage(
-  chain: Chain,
-  to: string,
-  options: { format: ExportFormat; signal: AbortSignal; onProgress?: (fraction: number) => void },
-): Promise<void> {
+export async function convertImage(chain: Chain, to: string, options: ConvertOptions & { readonly format: ExportFormat }): Promise<void> {
   const cache = (await takesDirectWrites(to)) ? 'none' : 'writeback'
-  const { format, onProgress } = options
+  const output = OUTPUT[options.format] ?? ['-O', options.format]
+  await convert([...output, '-W', '-m', '8', '-t', cache, imageSpec(chain), to], options)
+}
+
+/**
+ * Copies what a tag in the first of the source's layers holds into the target, an empty overlay on the second: what the
+ * tag's view takes from below is not copied, since the target takes it from there, too. That it does is all that is said
+ * with `-B`; where to find it the target says for itself.
+ */
+export async function convertTag(source: Chain, tag: string, target: Chain, options: ConvertOptions): Promise<void> {
+  const cache = (await takesDirectWrites(target[0]?.path ?? '')) ? 'none' : 'writeback'
+  const below = target[1] === undefined ? [] : ['-F', target[1].format, '-B', target[1].path]
+  const args = ['-n', '-O', 'qcow2', ...below, '-l', `snapshot.name=${tag}`, '-W', '-m', '8', '-t', cache]
+  await convert([...args, imageSpec(source), imageSpec(target)], options)
+}
+
+interface ConvertOptions {
+  readonly signal: AbortSignal
+  readonly onProgress?: (fraction: number) => void
+}
+
+async function convert(args: readonly string[], { signal, onProgress }: ConvertOptions): Promise<void> {
   await runTool({
     program: 'qemu-img',
-    args: ['convert', '-p', ...(OUTPUT[format] ?? ['-O', format]), '-W', '-m', '8', '-t', cache, imageSpec(chain), to],
-    signal: options.signal,
+    args: ['convert', '-p', ...args],
+    signal,
     onOutput: (text) => {
       const percent = [...text.matchAll(/\((\d+\.\d+)\/100%\)/g)].at(-1)?.[1]
       if (percent !== undefined) onProgress?.(Number(percent) / 100)

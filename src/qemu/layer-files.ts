@@ -12,7 +12,7 @@ import type { LayerFiles } from '../ports/files.js'
 import { errorCode, renameDurably, statOf, syncDirectory, syncFile, unlinkDurably } from './durable.js'
 import { hashFile } from './file-hash.js'
 import { mapImage } from './image-map.js'
-import { changeTag, convertImage, imageTags, mendImage, resizeImage, rewriteBacking } from './image-tool.js'
+import { changeTag, convertImage, convertTag, imageTags, mendImage, resizeImage, rewriteBacking } from './image-tool.js'
 import { checkLayer, readOwn } from './layer-header.js'
 import { emptyImage } from './qcow2-header.js'
 
@@ -55,6 +55,19 @@ export function createLayerFiles(): LayerFiles {
     untag: (layer, name) =>
       reduce(async () => {
         if ((await tagsOf(layer)).includes(name)) await changeTag(layer, 'delete', name)
+        await syncFile(layer.path)
+      }),
+    applyTag: (layer, name) =>
+      reduce(async () => {
+        await changeTag(layer, 'apply', name).catch(orIsFull(layer.path))
+        await syncFile(layer.path)
+      }),
+    copyTag: (chain, name, layer, options) =>
+      reduce(async () => {
+        const below = chain.slice(1)
+        await unlinkDurably(layer.path)
+        await create(layer, below[0] ?? null)
+        await convertTag(chain, name, [layer, ...below], options).catch(orIsFull(layer.path))
         await syncFile(layer.path)
       }),
     mend: (layer) =>

@@ -12,11 +12,11 @@ import type { Disk } from '../domain/disk.js'
 import { NeedsAttention } from '../domain/errors.js'
 import type { DiskSnapshot } from '../domain/server-snapshot.js'
 import type { RevertedDisk } from '../domain/server-snapshot-operations.js'
-import type { LayerFile } from '../ports/block.js'
+import type { Chain, LayerFile } from '../ports/block.js'
 import { ANY, type Stores } from '../ports/stores.js'
-import { diskRow, fileOf, layerFile, layerRow } from './places.js'
+import { chainFiles, diskRow, fileOf, layerFile, layerRow } from './places.js'
 import type { Journal } from './step.js'
-import type { PivotBrick, UndoableBrick } from './tools.js'
+import type { ForwardBrick, PivotBrick, Tools, UndoableBrick } from './tools.js'
 
 /** How a disk of a server snapshot goes back. */
 interface WayBack extends RevertedDisk {
@@ -37,43 +37,92 @@ export async function waysBack(stores: Stores, disks: readonly RevertedDisk[]): 
   )
 }
 
-/** Undoable: the files of the layers that are to be the tops. A disk that has grown since stays as large as its owner knows it. */
+/**
+ * Undoable: the files of the layers that are to be the tops. An overlay costs nothing, a copy as much as the tag holds of its
+ * own. A disk that has grown since stays as large as its owner knows it. A copy that was cut off is begun anew.
+ */
 export const createReverted = (disks: readonly RevertedDisk[]): UndoableBrick => ({
   kind: 'undoable',
   name: 'create-layers',
   resumes: true,
   async probe(_, tools) {
-    const found = await Promise.all((await overlays(tools.db.read, disks)).map(([layer, backing]) => tools.files.probe(layer, backing)))
+    const found = await Promise.all((await newTops(tools.db.read, disks)).map((top) => stateOf(tools, top)))
     if (found.every((state) => state === 'done')) return 'done'
     return found.every((state) => state === 'absent') ? 'absent' : 'partial'
   },
   async apply(_, tools) {
-    for (const [layer, backing] of await overlays(tools.db.read, disks)) {
-      const state = await tools.files.probe(layer, backing)
+    for (const top of await newTops(tools.db.read, disks)) {
+      const { layer, chain, tag } = top
+      if (tag !== null) {
+        await tools.files.verify(chain)
+        const signal = AbortSignal.any([tools.stop, tools.cancel])
+        const bytesTotal = layer.virtualSize
+        const onProgress = (fraction: number) => tools.report({ bytesDone: Math.round(fraction * bytesTotal), bytesTotal })
+        await tools.files.copyTag(chain, tag, layer, { signal, onProgress })
+        continue
+      }
+      const state = await stateOf(tools, top)
       if (state === 'done') continue
       if (state === 'partial') await tools.files.remove(layer.path)
-      await tools.files.create(layer, backing)
+      await tools.files.create(layer, chain[0] ?? null)
     }
   },
   async undo(_, tools) {
     for (const { layerId } of disks) await tools.files.remove((await layerFile(tools.db.read, layerId)).path)
   },
   async record(_, stores) {
-    for (const [{ layerId, virtualSize }, { layerId: parentId }] of await overlays(stores, disks))
-      await stores.layers.update(layerId, { parentId, virtualSize })
+    for (const { layer, chain, tag } of await newTops(stores, disks)) {
+      const parentId = (tag === null ? chain[0] : chain[1])?.layerId ?? null
+      await stores.layers.update(layer.layerId, { parentId, virtualSize: layer.virtualSize })
+    }
   },
 })
 
-async function overlays(stores: Stores, disks: readonly RevertedDisk[]): Promise<[LayerFile, LayerFile][]> {
-  const ways = (await waysBack(stores, disks)).filter(({ kind }) => kind === 'overlay')
+interface NewTop {
+  readonly layer: LayerFile
+  /** From the snapshot's layer down. */
+  readonly chain: Chain
+  /** What is copied out of that layer; null: it is stood on. */
+  readonly tag: string | null
+}
+
+async function newTops(stores: Stores, disks: readonly RevertedDisk[]): Promise<NewTop[]> {
+  const ways = (await waysBack(stores, disks)).filter(({ kind }) => kind !== 'in-place')
   return await Promise.all(
-    ways.map(async ({ layerId, disk, part }): Promise<[LayerFile, LayerFile]> => {
-      const below = await layerFile(stores, part.layerId)
-      const virtualSize = Math.max(disk.virtualSize, below.virtualSize)
-      return [{ ...(await fileOf(stores, await layerRow(stores, layerId))), virtualSize }, below]
+    ways.map(async ({ layerId, disk, part }): Promise<NewTop> => {
+      const virtualSize = Math.max(disk.virtualSize, part.virtualSize)
+      const layer = { ...(await fileOf(stores, await layerRow(stores, layerId))), virtualSize }
+      return { layer, chain: await chainFiles(stores, part.layerId), tag: part.tag }
     }),
   )
 }
+
+/** Of a copy nobody can tell by looking whether it is whole. */
+async function stateOf(tools: Tools, { layer, chain, tag }: NewTop): Promise<'absent' | 'partial' | 'done'> {
+  if (tag === null) return await tools.files.probe(layer, chain[0] ?? null)
+  return (await tools.files.exists(layer.path)) ? 'partial' : 'absent'
+}
+
+/**
+ * Forward: tags that are still in their disks' tops. QEMU has ended and nothing else may start it, so the files are closed.
+ * Applying one destroys what the layer read as, and that was given up with the pivot; it may be cut off anywhere and done
+ * again, for the tag itself stays what it is. What a killed tool had counted and not used is counted again. A disk that has
+ * grown since the tag was taken is made as large again.
+ */
+export const applyTags = (disks: readonly RevertedDisk[]): ForwardBrick => ({
+  kind: 'forward',
+  name: 'apply-tags',
+  probe: async () => 'absent',
+  async apply(_, tools) {
+    for (const { disk, part, kind } of await waysBack(tools.db.read, disks)) {
+      if (kind !== 'in-place' || part.tag === null) continue
+      const layer = await layerFile(tools.db.read, part.layerId)
+      await tools.files.applyTag(layer, part.tag)
+      await tools.files.mend(layer)
+      await tools.files.grow(layer, disk.virtualSize)
+    }
+  },
+})
 
 export const GIVE_UP = 'give-up-present'
 

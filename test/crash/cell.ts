@@ -62,18 +62,16 @@ function guestWriter(
     if (isFull) return
     isFull = fault.kind === 'disk-full' && fault.gap === gap
     const block = 5 + (byte % 3)
+    const runs = await processOf(world, serverId)
     const said = await writeInGuest(socketOf(world, serverId), deviceOf(diskId), block, byte).catch(() => 'gone')
     if (said === 'standing') return
-    // One that was launched since a revert runs in the other past.
-    if (world.reverted.has(diskId) && (await processOf(world, serverId)) !== (await first)) {
-      if (said === 'written') world.reverted.set(diskId, new Map(world.reverted.get(diskId)).set(block, byte))
-      byte = byte === 0xff ? 0x80 : byte + 1
-      return
-    }
+    // A guest that was launched since the disk went back writes to another past.
+    const isAnother = world.reverted.has(diskId) && runs !== undefined && runs !== (await first)
+    const reads = isAnother ? world.reverted : world.expected
     // Killed in between, it is on the disk or it is not: nobody was promised either.
-    const now = new Map(world.expected.get(diskId)).set(block, said === 'written' ? byte : ANYTHING)
-    world.expected.set(diskId, now)
-    for (const id of promised)
+    const now = new Map(reads.get(diskId)).set(block, said === 'written' ? byte : ANYTHING)
+    reads.set(diskId, now)
+    for (const id of isAnother ? [] : promised)
       if (!passed) world.expected.set(id, now)
       else if (gap.startsWith(`${COPY}:`)) world.expected.set(id, new Map(world.expected.get(id)).set(block, ANYTHING))
     byte = byte === 0xff ? 0x80 : byte + 1

@@ -1,8 +1,13 @@
 /** Servers and volumes that go back to their snapshots: from each state, to each, what is given up and what must stay. */
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import type { VmState } from '../../src/domain/server.js'
 import type { CapturedPower } from '../../src/domain/server-snapshot.js'
 import { revertServer, revertVolume } from '../../src/domain/server-snapshot-operations.js'
+import { ANY } from '../../src/ports/stores.js'
+import { type Content, makeImage } from './images.js'
 import { serverSnapshotRow } from './rows.js'
 import { BASE, boot, merged, pause, type Scenario, SMALL, scenario, TOP, writing } from './stage.js'
 import { DISK_MIB, MIB, type Volumed, type World } from './world.js'
@@ -65,15 +70,9 @@ const from = (state: VmState, powerState: CapturedPower, what: string, kept: 'er
     async (world) => {
       const { serverId, volumes, target } = await twoDisks(world, state)
       const keptIn = kept === null ? null : (await taken(world, serverId, [], { status: kept })).id
-      const disks = await Promise.all(
-        volumes.map(async ({ diskId }, at) => ({ diskSnapshotId: target.partIds[at] ?? '', diskId, layerId: await world.planned() })),
-      )
-      for (const { diskId, diskSnapshotId } of disks) world.reverted.set(diskId, world.expected.get(diskSnapshotId) ?? new Map())
-      await world.db.transaction((s) => s.serverSnapshots.update(target.id, { status: 'reverting' }))
-      const diskIds = volumes.map(({ diskId }) => diskId)
-      const layerIds = volumes.map(({ layerIds: [pinned = ''] }) => pinned)
-      const input = { serverId, serverSnapshotId: target.id, diskIds, disks, layerIds, powerState, withMemory: false, keptIn }
-      await world.enqueue(revertServer, input)
+      for (const [at, { diskId }] of volumes.entries())
+        world.reverted.set(diskId, world.expected.get(target.partIds[at] ?? '') ?? new Map())
+      await goBack(world, { serverId, volumes, target, powerState, keptIn })
       if (keptIn !== null)
         await world.db.transaction(async (s) => {
           await s.serverSnapshots.remove(keptIn)
@@ -84,6 +83,93 @@ const from = (state: VmState, powerState: CapturedPower, what: string, kept: 'er
     { ends: kept === null ? 'done' : 'failed' },
   )
 
+interface Way {
+  readonly serverId: string
+  readonly volumes: readonly Volumed[]
+  readonly target: { readonly id: string; readonly partIds: readonly string[] }
+  readonly powerState: CapturedPower
+  readonly keptIn: string | null
+}
+
+async function goBack(world: World, { serverId, volumes, target, powerState, keptIn }: Way): Promise<void> {
+  const disks = await Promise.all(
+    volumes.map(async ({ diskId }, at) => ({ diskSnapshotId: target.partIds[at] ?? '', diskId, layerId: await world.planned() })),
+  )
+  const parts = await world.db.read.diskSnapshots.list(ANY, { where: { serverSnapshotId: { is: target.id } } })
+  await world.db.transaction((s) => s.serverSnapshots.update(target.id, { status: 'reverting' }))
+  const diskIds = volumes.map(({ diskId }) => diskId)
+  const layerIds = parts.flatMap(({ layerId }) => layerId ?? [])
+  await world.enqueue(revertServer, {
+    serverId,
+    serverSnapshotId: target.id,
+    diskIds,
+    disks,
+    layerIds,
+    powerState,
+    withMemory: false,
+    keptIn,
+  })
+}
+
+/**
+ * A server of two disks that each hold a tag in the top and were written to since. `sealed`: the first of them was sealed
+ * under an overlay since, so that its tag has to be copied out.
+ */
+const fromTags = (state: VmState, powerState: CapturedPower, what: string, sealed: boolean): Scenario =>
+  scenario('revert-server', what, state !== 'stopped' || powerState !== 'stopped', async (world) => {
+    const serverId = await world.server(state, 'rebuilding')
+    const volumes = [await world.volume([BASE, SMALL]), await world.volume([TOP])] as const
+    for (const volume of volumes) await world.attach(serverId, volume)
+    world.expected.set(await world.snapshot(volumes[0], volumes[0].layerIds[0] ?? '', 'available'), BASE)
+    const snapshot = await taken(
+      world,
+      serverId,
+      volumes.map((volume) => ({ volume, layerId: volume.layerIds.at(-1) ?? '', tag: 's-then' })),
+      { kind: 'internal' },
+    )
+    const kept = await taken(world, serverId, [{ volume: volumes[1], layerId: volumes[1].layerIds[0] ?? '', tag: 's-kept' }], {
+      kind: 'internal',
+      parentId: snapshot.id,
+    })
+    for (const [at, { diskId, layerIds }] of volumes.entries()) {
+      const file = join(world.pool, `${layerIds.at(-1)}.qcow2`)
+      const then = world.expected.get(diskId) ?? new Map()
+      world.expected.set(snapshot.partIds[at] ?? '', then)
+      await tagAndWrite(file, 's-then', 1, 0x61)
+      if (at === 1) await tagAndWrite(file, 's-kept', 3, 0x62)
+      const since = new Map(then).set(1, 0x61)
+      if (at === 1) world.expected.set(kept.partIds[0] ?? '', since)
+      world.expected.set(diskId, at === 1 ? new Map(since).set(3, 0x62) : since)
+      world.reverted.set(diskId, then)
+    }
+    if (sealed) await seal(world, volumes[0], new Map([[2, 0x63]]))
+    const diskIds = volumes.map(({ diskId }) => diskId)
+    if (state !== 'stopped') await boot(world, serverId, diskIds)
+    if (state === 'paused') await pause(world, serverId)
+    await world.db.transaction((s) => s.servers.update(serverId, { currentSnapshotId: kept.id }))
+    await goBack(world, { serverId, volumes, target: snapshot, powerState, keptIn: kept.id })
+    return state === 'active' || powerState === 'running' ? writing(serverId, volumes[0]) : {}
+  })
+
+const run = promisify(execFile)
+
+async function tagAndWrite(file: string, tag: string, block: number, byte: number): Promise<void> {
+  await run('qemu-img', ['snapshot', '-c', tag, file])
+  await run('qemu-io', ['-f', 'qcow2', '-c', `write -q -P ${byte} ${block}M 1M`, file])
+}
+
+/** As an external snapshot that was deleted again leaves it: the tag alone keeps the layer. */
+async function seal(world: World, { diskId, layerIds }: Volumed, content: Content): Promise<void> {
+  const below = layerIds.at(-1) ?? ''
+  const id = await world.planned({ parentId: below, state: 'top' })
+  await makeImage(join(world.pool, `${id}.qcow2`), DISK_MIB, `${below}.qcow2`, content)
+  await world.db.transaction(async (s) => {
+    await s.layers.update(below, { state: 'sealed' })
+    await s.disks.update(diskId, { topLayerId: id })
+  })
+  world.expected.set(diskId, merged(world.expected.get(diskId) ?? new Map(), content))
+}
+
 export const REVERT_SCENARIOS: readonly Scenario[] = [
   from('active', 'running', 'running, to running'),
   from('active', 'stopped', 'running, to off'),
@@ -91,6 +177,9 @@ export const REVERT_SCENARIOS: readonly Scenario[] = [
   from('paused', 'running', 'paused, to running'),
   from('stopped', 'stopped', 'off, to off'),
   from('stopped', 'running', 'off, to running'),
+  fromTags('active', 'running', 'to tags in its disks', false),
+  fromTags('stopped', 'stopped', 'off, to tags in its disks', false),
+  fromTags('active', 'running', 'to tags, one of them sealed since', true),
   from('active', 'running', 'whose present could not be kept', 'error'),
   scenario('revert-volume', 'to its latest snapshot', false, async (world) => {
     const volume = await world.volume([BASE, SMALL, TOP], { status: 'reverting' })
