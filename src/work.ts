@@ -124,6 +124,12 @@ export async function startWork({ config, adapters, doorbell, local, log, metric
   const restoring = await hostMemory.restoreAll()
   if (restoring > 0) log.info({ guests: restoring }, 'restoring guests from their saved memory')
 
+  // Not in the way of the start: QEMU is asked, and KVM may have to be tried.
+  void hypervisor
+    .facts()
+    .then((capabilities) => db.transaction((stores) => stores.hosts.update(config.host, { capabilities })))
+    .catch((err) => log.warn({ err }, 'what this host can do could not be recorded'))
+
   let beatAt = clock.monotonic()
   const beat = async (): Promise<void> => {
     await db.transaction((stores) => stores.hosts.update(config.host, { heartbeatAt: clock.now(), state: 'up' }))

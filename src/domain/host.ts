@@ -1,13 +1,22 @@
 /** A machine with a worker and its pools. */
 import type { Micros } from './time.js'
 
+/** What its worker found out when it started: how the next guest will be run. Empty until one has. */
+export interface HostCapabilities {
+  readonly qemuVersion?: string
+  /** What the alias stands for: pc-i440fx-7.2. */
+  readonly machine?: string
+  readonly accel?: string
+  readonly cpu?: string
+}
+
 export interface Host {
   id: string
   state: 'up' | 'down'
   /** Base URL of the worker's doorbell, empty while none listens. */
   address: string
   bootId: string
-  capabilities: Readonly<Record<string, unknown>>
+  capabilities: HostCapabilities
   heartbeatAt: Micros
   createdAt: Micros
 }

@@ -7,6 +7,7 @@ import type { ServiceDeps } from './deps.js'
 import { createIdempotencyService, type IdempotencyService, recordAnswers } from './idempotency.js'
 import { createIdentityService, type IdentityService } from './identity/identity.js'
 import { createImageService, type ImageService } from './image/images.js'
+import { type CapabilityService, createCapabilityService } from './strata/capabilities.js'
 import { createHostService, type HostService } from './strata/hosts.js'
 import { createJobService, type JobService } from './strata/jobs.js'
 import { createManagedSaveService, type ManagedSaveService } from './strata/managed-save.js'
@@ -36,6 +37,7 @@ export interface Services {
   readonly hosts: HostService
   readonly jobs: JobService
   readonly managedSave: ManagedSaveService
+  readonly capabilities: CapabilityService
   readonly serverSnapshot: ServerSnapshotService
   readonly serverRevert: ServerRevertService
   readonly snapshotReports: SnapshotReportService
@@ -61,6 +63,7 @@ export function createServices(given: ServiceDeps): Services {
     hosts: createHostService({ ...deps, doorbellSecret: deps.settings.doorbellSecret }),
     jobs: createJobService(deps),
     managedSave: createManagedSaveService(deps),
+    capabilities: createCapabilityService(deps),
     serverSnapshot: createServerSnapshotService(deps),
     serverRevert: createServerRevertService(deps),
     snapshotReports: createSnapshotReportService(deps),

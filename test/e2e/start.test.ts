@@ -172,6 +172,15 @@ describe('an API and a worker as two processes', () => {
         const ring = (bell: string) => fetch(`${address}/strata/v1/doorbell`, { method: 'POST', headers: { 'x-strata-doorbell': bell } })
         expect((await ring('wrong')).status).toBe(401)
         expect((await ring(secret)).status).toBe(202)
+        const facts = async () => {
+          const { capabilities } = await api.call<{ capabilities: { host: { qemu_version: string | null } } }>(
+            'GET',
+            '/strata/v1/capabilities',
+          )
+          return capabilities.host.qemu_version === null ? undefined : capabilities.host
+        }
+        const host = await until(facts, { what: 'what the worker found out about its host' })
+        expect(host).toMatchObject({ qemu_version: expect.stringMatching(/^\d+\.\d+/), machine: expect.stringMatching(/^pc/) })
         await upload(api, randomBytes(10_000))
         await until(() => said.includes('"operation":"import-image"'), { what: 'the worker to tell' })
         const gone = new Promise((resolve) => worker.once('exit', resolve))
