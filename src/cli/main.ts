@@ -10,6 +10,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { version } from '../version.js'
 import { ServiceError, UsageError } from './errors.js'
 import { addJobCommands } from './job-commands.js'
+import { addServerSnapshotCommands } from './server-snapshot-commands.js'
 import { createTools } from './tools.js'
 
 const program = new Command('strata')
@@ -21,14 +22,15 @@ const program = new Command('strata')
   .exitOverride()
 
 const tools = createTools(program)
-for (const add of [addJobCommands]) add(program, tools)
-program
-  .command('db', { hidden: true })
-  .allowUnknownOption()
-  .allowExcessArguments()
-  .action(() => {
-    throw new UsageError('`db` is done by the service’s own program: npm start -- db …')
-  })
+for (const add of [addServerSnapshotCommands, addJobCommands]) add(program, tools)
+for (const own of ['db', 'key'])
+  program
+    .command(own, { hidden: true })
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(() => {
+      throw new UsageError(`${own} is for who runs the service, and done by its own program: npm start -- ${own} …`)
+    })
 
 // A reader that has seen enough (`| head`) is no failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))

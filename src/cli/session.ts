@@ -75,8 +75,10 @@ function checked(answer: Answer): Answer {
 /** `{"error": {"message"}}` of Keystone and our own, `{"badRequest": {"message"}}` and its like of Nova and Cinder. */
 function sentenceOf({ status, text }: Answer): string {
   for (const inner of Object.values(parsed<Json>(text) ?? {})) {
-    const message = (inner as { message?: unknown } | null)?.message
-    if (typeof message === 'string' && message !== '') return message
+    const { message, results } = (inner ?? {}) as { message?: unknown; results?: readonly { name: string; message: string | null }[] }
+    if (typeof message !== 'string' || message === '') continue
+    // Of several that were asked for at once, each has its own reason.
+    return [message, ...(results ?? []).map((one) => `  ${one.name}: ${one.message}`)].join('\n')
   }
   return `the service answered ${status}${text === '' ? '' : `: ${text.slice(0, 200)}`}`
 }

@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander'
 import { resolveCloud } from './cloud.js'
 import { createSend } from './http.js'
-import type { Terminal } from './job.js'
+import { type Job, mustEndWell, type Terminal, watchJob } from './job.js'
 import { openSession, type Session } from './session.js'
 import { type Cell, type Column, renderRecord, renderTable } from './text.js'
 
@@ -38,3 +38,19 @@ export function createTools(program: Command): Tools {
 }
 
 export const choice = (flags: string, meaning: string, values: readonly string[]): Option => new Option(flags, meaning).choices([...values])
+
+/** On what starts a job. */
+export const waitOption = (): Option => new Option('--wait', 'until the job has ended; the exit code says how')
+
+/** With `--wait`: to the job's end, which must be a good one. */
+export async function afterJob(
+  session: Session,
+  tools: Tools,
+  jobId: string | null | undefined,
+  wait: boolean | undefined,
+): Promise<Job | undefined> {
+  if (wait !== true || jobId === null || jobId === undefined) return undefined
+  const job = await watchJob(session, jobId, tools.terminal)
+  await mustEndWell(session, job)
+  return job
+}

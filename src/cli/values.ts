@@ -5,3 +5,24 @@ export function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.')
   return Number(text)
 }
+
+/** For options that may be given several times. */
+export const collect =
+  <T>(read: (text: string) => T) =>
+  (text: string, before: readonly T[] = []): T[] => [...before, read(text)]
+
+export interface DiskChoice {
+  readonly name: string
+  readonly snapshot?: string
+  readonly pool?: string
+}
+
+/** vdb,snapshot=no: virsh's way to speak of one disk. */
+export function diskChoice(text: string): DiskChoice {
+  const [name = '', ...parts] = text.split(',')
+  const entries = parts.map((part) => part.split('=', 2) as [string, string | undefined])
+  const wrong = entries.find(([key, value]) => !['snapshot', 'pool'].includes(key) || !value)
+  if (name === '' || wrong !== undefined)
+    throw new InvalidArgumentError('It must be a device or volume, then ,snapshot=external|internal|no or ,pool=<name>.')
+  return { name, ...Object.fromEntries(entries) }
+}

@@ -2,8 +2,10 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createCloud } from '../support/cloud.js'
 import { type Service, startService } from '../support/service.js'
 import { runStrata, strataOf } from '../support/strata-cli.js'
+import { until } from '../support/until.js'
 
 interface SeenJob {
   readonly id: string
@@ -19,6 +21,20 @@ beforeAll(async () => {
   strata = strataOf(service)
 })
 afterAll(async () => await service?.stop())
+
+/** Off, with a root disk of nothing and a volume: its snapshots need no guest. */
+async function stoppedServer(name: string): Promise<string> {
+  const cloud = createCloud(() => service)
+  const image = await cloud.upload('blank', 'raw', 'bare', Buffer.alloc(1024 * 1024), { os_shutdown_timeout: '0' })
+  const body = { server: { name, imageRef: image, flavorRef: '42' } }
+  const { id } = (await service.call<{ server: { id: string } }>('POST', '/compute/v2.1/servers', body)).server
+  await cloud.serverBecomes(id, 'ACTIVE', ['BUILD'])
+  await cloud.stopServer(id)
+  const data = await cloud.createVolume({ name: `${name}-data` })
+  await cloud.call('POST', `/compute/v2.1/servers/${id}/os-volume_attachments`, { volumeAttachment: { volumeId: data } })
+  await until(async () => (await cloud.volume(data)).status === 'in-use', { what: 'the volume to be attached' })
+  return id
+}
 
 async function volume(name: string): Promise<string> {
   const made = await service.call<{ volume: { id: string } }>('POST', '/volume/v3/volumes', { volume: { size: 1, name } })
@@ -73,6 +89,72 @@ describe('strata', () => {
     expect(astray).toMatchObject({ code: 1, stderr: expect.stringContaining('The resource could not be found.') })
     expect(stranger).toMatchObject({ code: 1, stderr: expect.stringContaining('The request you have made requires authentication.') })
     expect(nobody).toMatchObject({ code: 1, stderr: 'strata: http://127.0.0.1:1 cannot be reached: nobody listens there' })
+  })
+})
+
+describe('strata server-snapshot', () => {
+  interface Snapshot {
+    readonly id: string
+    readonly name: string
+    readonly parent_id: string | null
+    readonly is_current: boolean
+    readonly disks: readonly { readonly device: string }[]
+  }
+  let server: string
+  beforeAll(async () => {
+    server = await stoppedServer('vm')
+  })
+  const snapshot = async (...words: string[]): Promise<void> => void (await strata.ok('server-snapshot', ...words, '--wait'))
+
+  it('takes them by the name or id of the server, goes back, and draws the tree that grows', async () => {
+    await snapshot('create', 'vm', 'base')
+    await snapshot('create', server, 'left', '--disk', 'vm-data,snapshot=no')
+    expect(await strata.ok('server-snapshot', 'revert', 'vm', 'base', '--keep-current', '--wait')).toMatch(/^went back to +base$/m)
+    const right = await strata.json<Snapshot>('server-snapshot', 'create', 'vm', 'right', '--protect', '--wait')
+    expect(right).toMatchObject({ name: 'right', is_current: true, protected: true, status: 'available', job_id: expect.any(String) })
+
+    const all = await strata.json<Snapshot[]>('server-snapshot', 'list', 'vm')
+    const kept = all[2]?.name ?? ''
+    expect(all.map(({ name }) => name)).toEqual(['base', 'left', kept, 'right'])
+    expect(all[1]?.disks.map(({ device }) => device)).toEqual(['vda'])
+    const tree = await strata.ok('server-snapshot', 'tree', 'vm')
+    expect(tree.replaceAll(/ {2}external {2}\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/g, '').split('\n')).toEqual([
+      'base',
+      '├── left',
+      `│   └── ${kept}`,
+      '└── right  [current, protected]',
+      '    └── (the present)  vda on 4 layers, vdb on 3 layers',
+    ])
+    const shown = await strata.ok('server-snapshot', 'show', 'vm', all[1]?.id ?? '')
+    expect(shown).toMatch(/^parent +base$/m)
+    expect(shown).toMatch(/^consistency +offline \(asked: none\)$/m)
+    const grown = await strata.json<Snapshot[]>('server-snapshot', 'list', 'vm', '--descendants-of', 'base', '--view', 'leaves')
+    expect(grown.map(({ name }) => name)).toEqual([kept, 'right'])
+  })
+
+  it('finds exactly one of a name, or says why not', async () => {
+    await volume('twice')
+    const second = await stoppedServer('twin')
+    await service.call('PUT', `/compute/v2.1/servers/${second}`, { server: { name: 'vm' } })
+    const said = await Promise.all([
+      strata.run('server-snapshot', 'list', 'v'),
+      strata.run('server-snapshot', 'list', 'vm'),
+      strata.run('server-snapshot', 'show', server, 'nope'),
+      strata.run('server-snapshot', 'create', server, 'base'),
+      strata.run('server-snapshot', 'create', server, '--disk', 'vda,snapshot'),
+    ])
+    expect(said.map(({ code }) => code)).toEqual([1, 1, 1, 1, 2])
+    const [none, several, missing, taken] = said.map(({ stderr }) => stderr)
+    expect(none).toBe('strata: no server has the name or id v')
+    expect(several).toMatch(new RegExp(`^strata: 2 servers are called vm; name one by its id: .*${server}`))
+    expect(missing).toBe('strata: no snapshot of the server has the name or id nope')
+    expect(taken).toMatch(/base.*\nrequest id: req-/s)
+  })
+
+  it('deletes one, several or all, and says for whose sake it does not', async () => {
+    const refused = await strata.run('server-snapshot', 'delete', server, 'base', '--mode', 'discard')
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/"left".*\nrequest id: req-/s) })
+    expect((await strata.run('server-snapshot', 'delete', server)).code).toBe(2)
   })
 })
 
