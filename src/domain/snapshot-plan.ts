@@ -6,13 +6,13 @@ import { chainOf } from './chain.js'
 import type { Disk, Layer } from './disk.js'
 import type { Letting, Scene } from './plan-scene.js'
 import type { CapturedPower, DiskSnapshot, ServerSnapshot } from './server-snapshot.js'
+import { type DeleteMode, judge, leavesFirst } from './snapshot-deletion.js'
 import { descendantsIn } from './snapshot-tree.js'
 
-export type DeleteMode = 'merge' | 'merge_force' | 'discard' | 'discard_force'
 export type Children = Letting['several']
 
 export type PlanRequest =
-  | { readonly kind: 'delete'; readonly ids: readonly string[]; readonly mode: DeleteMode; readonly children: Children }
+  | { readonly kind: 'delete'; readonly id: string; readonly mode: DeleteMode; readonly children: Children }
   | {
       readonly kind: 'revert'
       readonly id: string
@@ -47,7 +47,7 @@ export interface Outline {
   readonly letting: Letting
   /** Snapshots that go, asked for or with those. */
   readonly going: readonly ServerSnapshot[]
-  /** Of those, or of what was asked for, whatever goes without having been named: what a refusal names. */
+  /** Whatever goes, or would go, without having been named. */
   readonly victims: readonly ServerSnapshot[]
   /** Disks that go back, and how. */
   readonly reverting: readonly {
@@ -59,34 +59,37 @@ export interface Outline {
   readonly preconditions: readonly Precondition[]
 }
 
-const named = (all: readonly { readonly name: string }[]): string => all.map(({ name }) => `"${name}"`).join(', ')
+const list = (all: readonly { readonly name: string }[]): string => all.map(({ name }) => `"${name}"`).join(', ')
 
 export function outline(scene: Scene, request: PlanRequest): Outline {
   if (request.kind === 'delete') return outlineDelete(scene, request)
   return request.kind === 'revert' ? outlineRevert(scene, request) : outlineConsolidate(scene, request.children)
 }
 
-function outlineDelete(scene: Scene, { ids, mode, children }: Extract<PlanRequest, { kind: 'delete' }>): Outline {
-  const asked = scene.snapshots.filter((snapshot) => ids.includes(snapshot.id))
-  const below = scene.snapshots.filter((one) => !ids.includes(one.id) && ids.some((id) => descendantsIn(scene.snapshots, id).includes(one)))
-  const going = mode === 'discard_force' ? [...asked, ...below] : asked
-  const victims = mode === 'discard' || mode === 'discard_force' ? below : []
-  const busy = going.filter(({ status }) => status !== 'available' && status !== 'error' && status !== 'error_deleting')
-  const kept = going.filter((snapshot) => snapshot.protected)
-  const orphans = mode === 'discard' ? scene.snapshots.filter((one) => !ids.includes(one.id) && ids.includes(one.parentId ?? '')) : []
+function outlineDelete(scene: Scene, { id, mode, children }: Extract<PlanRequest, { kind: 'delete' }>): Outline {
+  const all = scene.snapshots
+  const asked = all.filter((snapshot) => snapshot.id === id)
+  const [snapshot] = asked
+  const verdict = snapshot === undefined ? undefined : judge(all, snapshot, mode)
+  const going =
+    verdict?.kind === 'goes' ? verdict.all : mode === 'discard_force' ? [...descendantsIn(all, id).toReversed(), ...asked] : asked
+  const named = (kind: 'busy' | 'protected' | 'victims'): readonly ServerSnapshot[] => (verdict?.kind === kind ? verdict.named : [])
   return {
     scene,
-    letting: { ...lettingOf(scene, partsOf(scene, going)), several: children },
+    letting: { ...lettingOf(scene, going), several: children },
     going,
-    victims,
+    victims: [...named('victims'), ...going.filter((one) => one.id !== id)],
     reverting: [],
     restartsGuest: false,
     preconditions: [
-      condition('available', busy.length === 0, 'No other operation works on what is deleted.', `Busy: ${named(busy)}.`),
-      condition('unprotected', kept.length === 0, 'Nothing of it is protected.', `Protected: ${named(kept)}.`),
-      ...(mode === 'discard'
-        ? [condition('no_children', orphans.length === 0, 'It has no child snapshots.', `These would be discarded: ${named(victims)}.`)]
-        : []),
+      condition(
+        'no_children',
+        named('victims').length === 0,
+        'Nothing is discarded unasked.',
+        `Would go as well: ${list(named('victims'))}.`,
+      ),
+      condition('available', named('busy').length === 0, 'Nothing else works on what goes.', `Busy: ${list(named('busy'))}.`),
+      condition('unprotected', named('protected').length === 0, 'Nothing of it is protected.', `Protected: ${list(named('protected'))}.`),
     ],
   }
 }
@@ -160,15 +163,14 @@ const condition = (name: Precondition['name'], isMet: boolean, met: string, unme
 const ownDisks = (scene: Scene): Disk[] => scene.disks.filter((disk) => disk.serverId === scene.server.id)
 
 const partsOf = (scene: Scene, snapshots: readonly ServerSnapshot[]): DiskSnapshot[] =>
-  scene.parts.filter((part) => snapshots.some((snapshot) => snapshot.id === part.serverSnapshotId))
+  snapshots.flatMap((snapshot) => scene.parts.filter((part) => part.serverSnapshotId === snapshot.id))
 
-/** Leaves first: what goes with its child is dropped, not merged into it. */
-function lettingOf(scene: Scene, parts: readonly DiskSnapshot[]): Pick<Letting, 'layers' | 'pins'> {
-  const layers = parts.flatMap(({ diskId, layerId }) =>
-    layerId !== null && scene.layers.some((layer) => layer.id === layerId) ? [{ diskId, layerId }] : [],
-  )
-  const depth = (layerId: string): number => chainOf(scene.layers, layerId).length
-  return { layers: layers.toSorted((a, b) => depth(b.layerId) - depth(a.layerId)), pins: parts.map((part) => part.id) }
+/** In the order in which the snapshots go, whatever grew from another before it: what goes with its child is dropped, not merged into it. */
+function lettingOf(scene: Scene, going: readonly ServerSnapshot[]): Pick<Letting, 'layers' | 'pins'> {
+  const parts = partsOf(scene, leavesFirst(scene.snapshots, going))
+  const isThere = new Set(scene.layers.map((layer) => layer.id))
+  const layers = parts.flatMap(({ diskId, layerId }) => (layerId !== null && isThere.has(layerId) ? [{ diskId, layerId }] : []))
+  return { layers, pins: parts.map((part) => part.id) }
 }
 
 type Back = Outline['reverting'][number]

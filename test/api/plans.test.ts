@@ -108,7 +108,7 @@ describe('a plan of a delete', () => {
 
   it('is an old one once the structure is another, and no earlier', async () => {
     const one = await takeSnapshot(api, server.serverId)
-    const request = { kind: 'delete', ids: [one], mode: 'merge', children: 'share' } as const
+    const request = { kind: 'delete', id: one, mode: 'merge', children: 'share' } as const
     const { hash } = await deletePlan(one)
     expect(await deletePlan(one)).toMatchObject({ hash })
     expect(await isGood(request, hash)).toBe(true)
@@ -121,6 +121,22 @@ describe('a plan of a delete', () => {
     expect(await isGood(request, now)).toBe(true)
     await takeSnapshot(api, server.serverId)
     expect(await isGood(request, now)).toBe(false)
+  })
+
+  it('is what a delete may be bound to: refused when the world changed, else accepted', async () => {
+    const one = await takeSnapshot(api, server.serverId)
+    const path = `${V1}/server-snapshots/${one}`
+    const { hash } = await deletePlan(one, { children: 'each' })
+    // Planned with other words.
+    expect((await api.as('member').delete(`${path}?plan=${hash}`).expect(412)).body.error).toMatchObject({
+      code: 412,
+      kind: 'preconditionFailed',
+    })
+    await takeSnapshot(api, server.serverId)
+    await api.as('member').delete(`${path}?children=each&plan=${hash}`).expect(412)
+    expect((await api.db.read.serverSnapshots.find(ANY, one))?.status).toBe('available')
+    const fresh = await deletePlan(one, { children: 'each' })
+    await api.as('member').delete(`${path}?children=each&plan=${fresh.hash}`).expect(202)
   })
 
   it('changes nothing, and is nobody else’s to ask for', async () => {
@@ -149,6 +165,18 @@ describe('a plan of a revert', () => {
     ])
     expect(made.locks).toContain(`power:${server.serverId}`)
     expect(await plan(`server-snapshots/${one}/revert-plan`, { power_state: 'stopped' })).toMatchObject({ possible: true })
+  })
+
+  it('is what a revert may be bound to', async () => {
+    const one = await takeSnapshot(api, server.serverId)
+    const revert = (body: object) => api.as('member').post(`${V1}/server-snapshots/${one}/revert`).send(body)
+    const { hash } = await plan(`server-snapshots/${one}/revert-plan`, { power_state: 'stopped' })
+    await revert({ power_state: 'running', plan: hash }).expect(412)
+    await revert({ power_state: 'stopped', keep_current: true, plan: hash }).expect(412)
+    await api.db.transaction((stores) => stores.servers.update(server.serverId, { vmState: 'paused' }))
+    await revert({ power_state: 'stopped', plan: hash }).expect(412)
+    const fresh = await plan(`server-snapshots/${one}/revert-plan`, { power_state: 'stopped' })
+    await revert({ power_state: 'stopped', plan: fresh.hash }).expect(202)
   })
 
   it('follows on to what only the present stood on', async () => {

@@ -6,7 +6,7 @@ export const revertServerSnapshot: Handler<'revertServerSnapshot'> = async ({ ca
   services.serverRevert.revert(
     caller,
     path.server_snapshot_id,
-    { powerState: body.power_state, keepCurrent: body.keep_current ?? false },
+    { powerState: body.power_state, keepCurrent: body.keep_current ?? false, plan: body.plan },
     ({ record, jobId, powerState, kept }) =>
       reply(202, {
         server_snapshot: serverSnapshotView(record),

@@ -50,7 +50,7 @@ export const updateServerSnapshot: Handler<'updateServerSnapshot'> = async ({ ca
 }
 
 export const deleteServerSnapshot: Handler<'deleteServerSnapshot'> = async ({ caller, path, query, here, services, reply }) =>
-  services.serverSnapshot.remove(caller, path.server_snapshot_id, deletionOf(query, here.search), (gone, jobId) =>
+  services.serverSnapshot.remove(caller, path.server_snapshot_id, { ...deletionOf(query, here.search), plan: query.plan }, (gone, jobId) =>
     reply(202, { job_id: jobId, deleting: gone.map(({ id, name }) => ({ id, name })) }),
   )
 

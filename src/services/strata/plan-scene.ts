@@ -92,7 +92,7 @@ const listIn = async <T, R>(of: readonly (T & { id: string })[], list: (ids: str
 export function hashOf({ server, snapshots, parts, memory, disks, layers, pins, running }: Scene, request: PlanRequest): string {
   const byId = <T extends { id: string }>(all: readonly T[]): T[] => all.toSorted((a, b) => (a.id < b.id ? -1 : 1))
   const structure = {
-    request: request.kind === 'delete' ? { ...request, ids: request.ids.toSorted() } : request,
+    request,
     server: [server.id, server.vmState, server.currentSnapshotId],
     snapshots: byId(snapshots).map((one) => [one.id, one.parentId, one.status, one.protected]),
     parts: byId(parts).map((one) => [one.id, one.diskId, one.layerId, one.tag]),

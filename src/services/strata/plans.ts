@@ -10,7 +10,8 @@ import { fill, type MeasuredScene, type Plan, toMeasure } from '../../domain/pla
 import type { Scene } from '../../domain/plan-scene.js'
 import type { Server } from '../../domain/server.js'
 import type { CapturedPower } from '../../domain/server-snapshot.js'
-import { type Children, type DeleteMode, type Outline, outline, type PlanRequest } from '../../domain/snapshot-plan.js'
+import type { DeleteMode } from '../../domain/snapshot-deletion.js'
+import { type Children, type Outline, outline, type PlanRequest } from '../../domain/snapshot-plan.js'
 import type { HostAuditor } from '../../ports/auditor.js'
 import { ANY, type Database, type Stores } from '../../ports/stores.js'
 import { originOf } from '../volume/access.js'
@@ -37,7 +38,7 @@ export type PlanService = ReturnType<typeof createPlanService>
 export function createPlanService({ db, auditor }: { db: Database; auditor: HostAuditor }) {
   return {
     planDelete: (caller: Caller, id: string, asked: { mode: DeleteMode; children: Children }): Promise<ServerPlan> =>
-      ofSnapshot(caller, id, { kind: 'delete', ids: [id], ...asked }),
+      ofSnapshot(caller, id, { kind: 'delete', id, ...asked }),
 
     planRevert: (
       caller: Caller,

@@ -15,12 +15,15 @@ import { type Allowed, disksOf, enqueueOptions, moveServer, recordAction, requir
 import type { ServiceDeps } from '../deps.js'
 import { planLayer } from '../planned-layers.js'
 import { allowMember, heldBy } from '../volume/access.js'
+import { requirePlan } from './plan-scene.js'
 import { acceptSnapshot } from './server-snapshot-create.js'
 import { describeOne, requireServer, requireServerSnapshot, type ServerSnapshotRecord } from './server-snapshots-common.js'
 
 export interface RevertRequest {
   readonly powerState?: CapturedPower | undefined
   readonly keepCurrent: boolean
+  /** Hash of a plan: refused if the world is not the one it was made for. */
+  readonly plan?: string | undefined
 }
 
 export interface AcceptedRevert {
@@ -45,6 +48,8 @@ export const createServerRevertService = (deps: Pick<ServiceDeps, 'db' | 'clock'
           const snapshot = await requireServerSnapshot(stores, caller, snapshotId)
           const server = await requireServer(stores, caller, snapshot.serverId)
           allowMember(caller, 'server_snapshot:revert')
+          const { powerState = null, keepCurrent, plan } = request
+          await requirePlan(stores, server, { kind: 'revert', id: snapshotId, powerState, memory: null, keepCurrent }, plan)
           const accepted = await accept(stores, { caller, server, snapshot, request, now: deps.clock.now() })
           return { answer: reply(accepted), hostId: server.hostId }
         })

@@ -12,6 +12,7 @@ import type { Micros } from '../../domain/time.js'
 import { ANY, type Origin, type Stores } from '../../ports/stores.js'
 import type { ServiceDeps } from '../deps.js'
 import { allowMember, heldBy } from '../volume/access.js'
+import { requirePlan } from './plan-scene.js'
 import { recordSnapshotEvent, requireServer, requireServerSnapshot, snapshotsOf } from './server-snapshots-common.js'
 
 type Deps = Pick<ServiceDeps, 'db' | 'clock' | 'doorbell'>
@@ -20,6 +21,8 @@ export interface Deletion {
   readonly mode: DeleteMode
   /** What becomes of a layer with several children: stays shared, or is merged into each. */
   readonly children: 'share' | 'each'
+  /** Hash of a plan: refused if the world is not the one it was made for. */
+  readonly plan?: string | undefined
 }
 
 export interface DeletionResult {
@@ -45,6 +48,8 @@ export async function deleteOne<R>(
     const snapshot = await requireServerSnapshot(stores, caller, id)
     allowMember(caller, RULE)
     const server = await requireServer(stores, caller, snapshot.serverId)
+    const { mode, children, plan } = deletion
+    await requirePlan(stores, server, { kind: 'delete', id, mode, children }, plan)
     const all = await snapshotsOf(stores, server.id)
     const verdict = judge(all, snapshot, deletion.mode)
     if (verdict.kind !== 'goes') throw await refusal(stores, snapshot, verdict)
