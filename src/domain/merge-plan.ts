@@ -2,6 +2,9 @@
  * Which layers merge where, and what it costs. A layer nobody pins is removed by moving data: its own up into its
  * children ("pull"), or its only child's down into it ("commit"), whichever moves fewer bytes and is allowed. A commit
  * spoils its base from the first copied byte, so the base must have just that child and no pin.
+ *
+ * A child that holds someone's internal snapshot can do neither: going down it would take the tag with it, and what the tag
+ * reads from below would be lost once the child stood on something else.
  */
 export interface MergeChild {
   readonly id: string
@@ -11,6 +14,8 @@ export interface MergeChild {
   readonly allocated: number
   /** Running guests that have it open. A top is written by its one; anything below is open read-only. */
   readonly openIn: number
+  /** A tag in it is a snapshot's. */
+  readonly holdsTags: boolean
 }
 
 export interface MergeFacts {
@@ -37,6 +42,7 @@ export function planMerge(facts: MergeFacts): MergePlan {
   if (facts.origin === 'image' || (children.length > 1 && facts.several === 'share')) return { kind: 'keep' }
   const busy = children.find((child) => child.state !== 'top' && child.state !== 'sealed')
   if (busy !== undefined) return { kind: 'deferred', reason: `the layer above it is ${busy.state}` }
+  if (children.some((child) => child.holdsTags)) return { kind: 'deferred', reason: 'the layer above it holds an internal snapshot' }
   const [only] = children
   if (children.length === 1 && only !== undefined && isCheaperDown(facts, only))
     return { kind: 'commit', top: only.id, bytes: only.allocated }

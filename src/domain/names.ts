@@ -37,6 +37,7 @@ export const checkpointJobName = (what: 'save' | 'load' | 'delete', serverSnapsh
   `${{ save: 's', load: 'l', delete: 'x' }[what]}-${shortId(serverSnapshotId)}`
 /** What a server snapshot is called inside a layer that keeps it. */
 export const tagName = (serverSnapshotId: string): string => `s-${shortId(serverSnapshotId)}`
+export const isTagName = (text: string): boolean => text.startsWith('s-') && uuidFromShortId(text.slice(2)) !== undefined
 /** File name of a layer inside its pool. */
 export const layerFileName = (layerId: string, format: 'qcow2' | 'raw'): string => `${layerId}.${format}`
 /** File name of a guest's saved memory inside its pool. */

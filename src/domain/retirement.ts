@@ -8,11 +8,13 @@ import { dataIn, type Holdings, missingIn, moved, newIn } from './holdings.js'
 import { type MergeChild, planMerge } from './merge-plan.js'
 
 /** A layer as the plan needs to know it: as a child it may take data or go down. */
-export interface PlannedLayer extends MergeChild {
+export interface PlannedLayer extends Omit<MergeChild, 'holdsTags'> {
   readonly parentId: string | null
   readonly origin: 'disk' | 'image'
   /** Ids of all that keep it besides its children. */
   readonly pins: readonly string[]
+  /** Those of them that are tags inside it. */
+  readonly tagPins: readonly string[]
   /** Children that are not among the planned layers: of an image, other tenants' disks. */
   readonly othersAbove: number
   /** A merge into each of its children was asked for and put off. */
@@ -120,7 +122,8 @@ export function foretell(forest: Forest, release: Release): Retirement {
     const layer = layers.find((one) => one.id === layerId)
     if (layer === undefined) return
     const children = childrenOf(layers, layerId)
-    const plan = planMerge({ ...layer, isPinned: isPinned(layer), several, children })
+    const above = children.map((child) => ({ ...child, holdsTags: child.tagPins.some((pin) => !gone.has(pin)) }))
+    const plan = planMerge({ ...layer, isPinned: isPinned(layer), several, children: above })
     if (plan.kind === 'pull') pull(layer, children, followOn)
     else if (plan.kind === 'commit') commit(layer, children, followOn)
     else if (plan.kind === 'deferred') stays(layer, followOn, plan.reason, 'wait')

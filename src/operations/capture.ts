@@ -44,6 +44,12 @@ export async function forgetPlanned(stores: Stores, layerIds: readonly string[],
   }
 }
 
+/** The row of a memory whose file is gone, or never was, and its place in the ledger. */
+export async function forgetMemory(stores: Stores, memoryStateId: string): Promise<void> {
+  await stores.artefacts.remove(`memory:${memoryStateId}`)
+  await stores.memoryStates.remove(memoryStateId)
+}
+
 /** `filesystem` only if as many file systems were thawed as frozen and the thaw was ours, after the transaction's reply. */
 export async function reportOf(
   stores: Stores,

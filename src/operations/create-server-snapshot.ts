@@ -14,7 +14,7 @@ import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { strategyOf } from '../strategies/select.js'
 import type { Capture } from '../strategies/strategy.js'
-import { forgetPlanned, isBroken, recordSwitch, recordTags, reportOf } from './capture.js'
+import { forgetMemory, forgetPlanned, isBroken, recordSwitch, recordTags, reportOf } from './capture.js'
 import { retire } from './retire.js'
 import { tellEvent, tellUser } from './tell.js'
 
@@ -88,12 +88,6 @@ async function recordParts(stores: Stores, input: CreateServerSnapshotInput, lay
     if (layerId === undefined || disk === undefined) continue
     await stores.diskSnapshots.update(diskSnapshotId, { layerId, tag, virtualSize: disk.virtualSize })
   }
-}
-
-/** The row of a memory that was never saved, and its place in the ledger. */
-async function forgetMemory(stores: Stores, memoryStateId: string): Promise<void> {
-  await stores.artefacts.remove(`memory:${memoryStateId}`)
-  await stores.memoryStates.remove(memoryStateId)
 }
 
 async function tellFailure(stores: Stores, journal: Journal, input: CreateServerSnapshotInput, sentence: string): Promise<void> {

@@ -11,6 +11,7 @@ import { createServerSnapshotOperation } from './create-server-snapshot.js'
 import { createSnapshotOperation } from './create-snapshot.js'
 import { createVolumeOperation } from './create-volume.js'
 import { deleteServerOperation } from './delete-server.js'
+import { deleteServerSnapshotsOperation } from './delete-server-snapshots.js'
 import { deleteSnapshotOperation } from './delete-snapshot.js'
 import { deleteVolumeOperation } from './delete-volume.js'
 import { discardSavedOperation } from './discard-saved.js'
@@ -52,6 +53,7 @@ export const registry: Registry = new Map([
   entry(createSnapshotOperation),
   entry(createVolumeOperation),
   entry(deleteServerOperation),
+  entry(deleteServerSnapshotsOperation),
   entry(deleteSnapshotOperation),
   entry(deleteVolumeOperation),
   entry(detachVolumeOperation),

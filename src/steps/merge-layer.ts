@@ -20,7 +20,7 @@ import type { MergeLayerInput } from '../domain/operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
 import { Deferred } from './block-work.js'
 import { commitActive } from './commit-active.js'
-import { chainFiles, layerFile, readersOf, topOf } from './places.js'
+import { chainFiles, layerFile, readersOf, taggedAmong, topOf } from './places.js'
 import { recordCommit } from './record-commit.js'
 import { Yielded } from './step.js'
 import { streamUp } from './stream-up.js'
@@ -50,12 +50,13 @@ export const markMerging = (input: MergeLayerInput): PivotBrick => ({
     const layer = await stores.layers.find(ANY, input.layerId)
     if (layer === undefined) return
     const children = await stores.layers.children(input.layerId)
+    const tagged = await taggedAmong(stores, children)
     const plan = planMerge({
       ...layer,
       several: input.children,
       isPinned: (await stores.layers.pins(input.layerId)).length > 0,
       allocated: 1,
-      children: children.map((child) => ({ ...child, allocated: 0, openIn: 0 })),
+      children: children.map((child) => ({ ...child, allocated: 0, openIn: 0, holdsTags: tagged.has(child.id) })),
     })
     if (plan.kind === 'pull' || plan.kind === 'commit') await stores.layers.transition(input.layerId, ['sealed'], { state: 'merging' })
   },
@@ -109,10 +110,12 @@ async function planNow(tools: Tools, layerId: string, several: 'share' | 'each')
   const stores = tools.db.read
   const size = async (id: string): Promise<number> => (await tools.files.stat((await layerFile(stores, id)).path))?.allocated ?? 0
   const [layer, rows] = [await stores.layers.find(ANY, layerId), await stores.layers.children(layerId)]
+  const tagged = await taggedAmong(stores, rows)
   const children = await Promise.all(
     rows.map(async (child) => {
       const readers = await readersOf(tools, child.id)
-      return { ...child, allocated: await size(child.id), openIn: new Set(readers.map((r) => r.guest.serverId)).size }
+      const openIn = new Set(readers.map((r) => r.guest.serverId)).size
+      return { ...child, allocated: await size(child.id), openIn, holdsTags: tagged.has(child.id) }
     }),
   )
   // A commit that runs, or ran, is gone on with: sizes have changed since it was chosen.

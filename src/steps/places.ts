@@ -67,3 +67,10 @@ export async function readersOf(tools: Tools, layerId: string): Promise<LiveDisk
   const live = await Promise.all(disks.map((disk) => liveDisk(tools, disk.id)))
   return live.filter((disk) => disk !== undefined)
 }
+
+/** Those of the layers that hold a tag somebody's snapshot needs. */
+export async function taggedAmong(stores: Stores, layers: readonly Pick<Layer, 'id'>[]): Promise<Set<string>> {
+  const ids = layers.map((layer) => layer.id)
+  const parts = ids.length === 0 ? [] : await stores.diskSnapshots.list(ANY, { where: { layerId: { in: ids }, tag: { not: null } } })
+  return new Set(parts.flatMap(({ layerId }) => (layerId === null ? [] : [layerId])))
+}

@@ -12,6 +12,7 @@ import type { Server } from '../domain/server.js'
 import { retire } from '../operations/retire.js'
 import type { Doorbell } from '../ports/doorbell.js'
 import { ANY, type Origin } from '../ports/stores.js'
+import { taggedAmong } from '../steps/places.js'
 import type { WorkerPorts } from '../steps/tools.js'
 import { createAskedBefore } from './asked-before.js'
 
@@ -122,11 +123,12 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
     }
   }
 
-  /** A merge that cannot be now: a child is open in several running guests. Asking again would only spin. */
+  /** A merge that cannot be now: a child holds an internal snapshot, or is open in several running guests. Asking again would only spin. */
   async function isStuck(layer: Layer): Promise<boolean> {
     const children = await db.read.layers.children(layer.id)
     // One with several children is shared, unless it is halfway into each of them.
     if (children.length > 1 && layer.state !== 'merging') return true
+    if ((await taggedAmong(db.read, children)).size > 0) return true
     const open = await Promise.all(children.map((child) => isOpenInSeveral(child.id)))
     return open.some(Boolean)
   }

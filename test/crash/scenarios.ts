@@ -10,6 +10,7 @@ import { MEMORY_SCENARIOS } from './memory-scenarios.js'
 import { MERGE_SCENARIOS } from './merge-scenarios.js'
 import { REVERT_SCENARIOS } from './revert-scenarios.js'
 import { SERVER_SCENARIOS } from './server-scenarios.js'
+import { SERVER_SNAPSHOT_DELETION_SCENARIOS } from './server-snapshot-deletion-scenarios.js'
 import { SERVER_SNAPSHOT_SCENARIOS } from './server-snapshot-scenarios.js'
 import { BASE, boot, type Scenario, SMALL, scenario, served, snapshotOf, TOP, writing } from './stage.js'
 import { DISK_MIB, MIB, type Volumed } from './world.js'
@@ -156,4 +157,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...SERVER_SCENARIOS,
   ...REVERT_SCENARIOS,
   ...SERVER_SNAPSHOT_SCENARIOS,
+  ...SERVER_SNAPSHOT_DELETION_SCENARIOS,
 ]

@@ -31,6 +31,7 @@ const child = (patch: Partial<MergeChild> = {}): MergeChild => ({
   state: 'top',
   allocated: 1,
   openIn: 0,
+  holdsTags: false,
   ...patch,
 })
 const facts = { format: 'qcow2', origin: 'disk', isPinned: false, allocated: 10, several: 'share' } as const
@@ -108,6 +109,7 @@ describe('the plan of a merge', () => {
               state: fc.constantFrom('planned', 'top', 'sealed', 'merging', 'dropping'),
               allocated: fc.nat(20),
               openIn: fc.nat(2),
+              holdsTags: fc.boolean(),
             }),
             { maxLength: 3 },
           ),
@@ -121,6 +123,7 @@ describe('the plan of a merge', () => {
           if (plan.kind !== 'keep') expect(world.isPinned).toBe(false)
           if (plan.kind === 'drop') expect(world.children).toEqual([])
           if (plan.kind === 'pull' || plan.kind === 'commit') expect(world.origin).toBe('disk')
+          if (plan.kind === 'pull' || plan.kind === 'commit') expect(world.children.some((c) => c.holdsTags)).toBe(false)
           if (plan.kind === 'pull') expect(world.children.every((c) => c.openIn <= 1)).toBe(true)
         },
       ),
@@ -129,6 +132,14 @@ describe('the plan of a merge', () => {
 
   it('waits while the layer above is open in several guests', () => {
     expect(planMerge({ ...facts, children: [child({ state: 'sealed', openIn: 2 })] }).kind).toBe('deferred')
+  })
+
+  it('waits while the layer above holds an internal snapshot, whichever way would be cheaper', () => {
+    const reason = 'the layer above it holds an internal snapshot'
+    for (const allocated of [1, 99])
+      expect(planMerge({ ...facts, children: [child({ holdsTags: true, allocated })] })).toEqual({ kind: 'deferred', reason })
+    const children = [child({ id: 'a' }), child({ id: 'b', state: 'sealed', holdsTags: true })]
+    expect(planMerge({ ...facts, children, several: 'each' })).toEqual({ kind: 'deferred', reason })
   })
 
   it('leaves a layer with several children shared, or merges it into each on request', () => {

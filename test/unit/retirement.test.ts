@@ -77,6 +77,7 @@ const world = fc
         allocated: row.blocks.length * BLOCK,
         openIn: row.openIn,
         pins: isTop ? [`disk-${index}`] : row.pinned ? [`snapshot-${index}`] : [],
+        tagPins: [],
         othersAbove: 0,
         askedEach: false,
       }
@@ -140,6 +141,7 @@ describe('what follows from letting go of layers, foretold', () => {
     allocated: 0,
     openIn: 0,
     pins: [],
+    tagPins: [],
     othersAbove: 0,
     askedEach: false,
     ...patch,

@@ -1,0 +1,48 @@
+/** Server snapshots that are given up: their place in the tree, and the files their memory is in. */
+import type { MemoryState } from '../domain/memory-state.js'
+import { ANY, type Stores } from '../ports/stores.js'
+import type { ForwardBrick, PivotBrick } from './tools.js'
+
+/**
+ * Pivot, rows only: written with its `done`, so after a crash it was either recorded or never happened. What grew from one
+ * that goes has then grown from what that one grew from; so has the present. Their parts keep their layers until the end.
+ */
+export const forgetSnapshots = (serverId: string, serverSnapshotIds: readonly string[]): PivotBrick => ({
+  kind: 'pivot',
+  name: 'forget-snapshots',
+  probe: async () => 'absent',
+  apply: async () => {},
+  async record(_, stores) {
+    const all = await stores.serverSnapshots.list(ANY, { where: { serverId: { is: serverId } } })
+    const parents = new Map(all.map((one) => [one.id, one.parentId]))
+    const goes = (id: string | null): id is string => id !== null && serverSnapshotIds.includes(id)
+    const heirOf = (id: string): string | null => {
+      let heir: string | null = id
+      while (goes(heir)) heir = parents.get(heir) ?? null
+      return heir
+    }
+    for (const { id, parentId } of all)
+      if (!goes(id) && goes(parentId)) await stores.serverSnapshots.update(id, { parentId: heirOf(parentId) })
+    const server = await stores.servers.find(ANY, serverId)
+    if (server !== undefined && goes(server.currentSnapshotId))
+      await stores.servers.update(serverId, { currentSnapshotId: heirOf(server.currentSnapshotId) })
+    for (const id of serverSnapshotIds) await stores.serverSnapshots.remove(id)
+  },
+})
+
+export async function memoriesOf(stores: Stores, serverSnapshotIds: readonly string[]): Promise<MemoryState[]> {
+  return await stores.memoryStates.list(ANY, { where: { serverSnapshotId: { in: [...serverSnapshotIds] } } })
+}
+
+/** Their rows stay until the files are gone. */
+export const removeMemories = (serverSnapshotIds: readonly string[]): ForwardBrick => ({
+  kind: 'forward',
+  name: 'remove-memory',
+  probe: async () => 'absent',
+  async apply(_, tools) {
+    for (const { poolId, fileName, format } of await memoriesOf(tools.db.read, serverSnapshotIds)) {
+      const pool = await tools.db.read.pools.find(ANY, poolId)
+      if (pool !== undefined && format !== 'tag') await tools.files.remove(`${pool.path}/${fileName}`)
+    }
+  },
+})
