@@ -131,6 +131,7 @@ function plannedLayer(scene: Scene, layer: Layer, allocated: number): PlannedLay
     origin,
     allocated,
     pins: scene.pins[id] ?? [],
+    tagPins: scene.parts.filter((part) => part.layerId === id && part.tag !== null).map((part) => part.id),
     openIn: new Set(readers.filter((reader) => reader !== null && scene.running.includes(reader))).size,
     othersAbove: scene.othersAbove[id] ?? 0,
     askedEach: scene.askedEach.includes(id),
