@@ -8,8 +8,10 @@
  */
 import { Command, CommanderError, Option } from 'commander'
 import { version } from '../version.js'
+import { addCapabilitiesCommand } from './capabilities-command.js'
 import { ServiceError, UsageError } from './errors.js'
 import { addJobCommands } from './job-commands.js'
+import { addManagedSaveCommands } from './managed-save-commands.js'
 import { addServerSnapshotCommands } from './server-snapshot-commands.js'
 import { createTools } from './tools.js'
 
@@ -22,7 +24,7 @@ const program = new Command('strata')
   .exitOverride()
 
 const tools = createTools(program)
-for (const add of [addServerSnapshotCommands, addJobCommands]) add(program, tools)
+for (const add of [addServerSnapshotCommands, addManagedSaveCommands, addJobCommands, addCapabilitiesCommand]) add(program, tools)
 for (const own of ['db', 'key'])
   program
     .command(own, { hidden: true })

@@ -1,6 +1,7 @@
 /** `strata server-snapshot …`: all disks of a server at one instant, and going back to it. */
 import { Failure, UsageError } from './errors.js'
 import { findServer, type Named, onlyOne } from './find.js'
+import { addPlanCommands, CHILDREN, MODES, POWER_STATES } from './plan-commands.js'
 import {
   COLUMNS,
   findSnapshot,
@@ -122,9 +123,7 @@ export const addServerSnapshotCommands: AddCommands = (program, tools) => {
   group
     .command('revert <server> <snapshot>')
     .description('its disks become what they were then; what was written since is given up')
-    .addOption(
-      choice('--power-state <state>', 'what the server does afterwards; needed unless it is off', ['running', 'paused', 'stopped']),
-    )
+    .addOption(choice('--power-state <state>', 'what the server does afterwards; needed unless it is off', POWER_STATES))
     .option('--keep-current', 'first take the present into a snapshot of its own')
     .addOption(waitOption())
     .action(async (serverName: string, name: string, options: { powerState?: string; keepCurrent?: boolean; wait?: boolean }) => {
@@ -156,9 +155,7 @@ export const addServerSnapshotCommands: AddCommands = (program, tools) => {
         MODES,
       ),
     )
-    .addOption(
-      choice('--children <how>', 'bytes that several need: one hidden copy for all (the default), or merged into each', ['share', 'each']),
-    )
+    .addOption(choice('--children <how>', 'bytes that several need: one hidden copy for all (the default), or merged into each', CHILDREN))
     .addOption(waitOption())
     .action(async (serverName: string, names: readonly string[], options: DeleteOptions) => {
       if ((names.length === 0) !== (options.all === true)) throw new UsageError('name the snapshots, or say --all')
@@ -180,6 +177,8 @@ export const addServerSnapshotCommands: AddCommands = (program, tools) => {
       const kept = results.filter(({ outcome }) => outcome !== 'accepted')
       if (kept.length > 0) throw new Failure(`${kept.length} of ${results.length} snapshots are not deleted`)
     })
+
+  addPlanCommands(group, tools)
 }
 
 interface SetOptions {
@@ -205,7 +204,6 @@ interface Result extends Named {
   readonly message: string | null
 }
 
-const MODES = ['merge', 'merge_force', 'discard', 'discard_force']
 const RESULT_COLUMNS: readonly Column<Result>[] = [
   ['id', (one) => one.id],
   ['name', (one) => one.name],

@@ -14,6 +14,7 @@ interface SeenJob {
 }
 
 let service: Service
+let server: string
 let strata: ReturnType<typeof strataOf>
 
 beforeAll(async () => {
@@ -100,7 +101,6 @@ describe('strata server-snapshot', () => {
     readonly is_current: boolean
     readonly disks: readonly { readonly device: string }[]
   }
-  let server: string
   beforeAll(async () => {
     server = await stoppedServer('vm')
   })
@@ -151,10 +151,44 @@ describe('strata server-snapshot', () => {
     expect(taken).toMatch(/base.*\nrequest id: req-/s)
   })
 
+  it('plans before anything is done', async () => {
+    const gone = await strata.ok('server-snapshot', 'plan', 'delete', server, 'base', '--mode', 'discard')
+    expect(gone).toMatch(/^possible +no$/m)
+    expect(gone).toMatch(/^takes along +left, .*right$/m)
+    expect(gone).toMatch(/^plan +[0-9a-f]{64}$/m)
+    const back = await strata.json<{ deletes: unknown[] }>('server-snapshot', 'plan', 'revert', server, 'left')
+    expect(back).toMatchObject({ kind: 'revert', possible: true, disks: expect.anything() })
+    expect(await strata.ok('server-snapshot', 'plan', 'consolidate', server)).toMatch(/^possible +yes$/m)
+  })
+
   it('deletes one, several or all, and says for whose sake it does not', async () => {
     const refused = await strata.run('server-snapshot', 'delete', server, 'base', '--mode', 'discard')
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/"left".*\nrequest id: req-/s) })
     expect((await strata.run('server-snapshot', 'delete', server)).code).toBe(2)
+  })
+})
+
+describe('strata managed-save', () => {
+  it("saves a guest's memory, shows what its start goes on from, and gives it up", async () => {
+    await service.call('POST', `/compute/v2.1/servers/${server}/action`, { 'os-start': null })
+    await createCloud(() => service).serverBecomes(server, 'ACTIVE', ['SHUTOFF'])
+    expect(await strata.ok('managed-save', 'save', server, '--wait')).toMatch(/^status +saved$/m)
+    expect(await strata.json('managed-save', 'show', server)).toMatchObject({ server_id: server, was: 'running', status: 'saved' })
+    await strata.ok('managed-save', 'discard', server, '--wait')
+    expect(await strata.run('managed-save', 'show', server)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('has no saved state'),
+    })
+    expect(await strata.ok('managed-save', 'autostart', server, 'off')).toBe('autostart  off')
+    expect((await strata.run('managed-save', 'autostart', server, 'perhaps')).code).toBe(2)
+  })
+})
+
+describe('strata capabilities', () => {
+  it('sets the kinds side by side and says what the host can do', async () => {
+    const text = await strata.ok('capabilities')
+    expect(text).toMatch(/^external_disk +running, paused, stopped +/m)
+    expect(text).toMatch(/^delete modes +merge, merge_force, discard, discard_force$/m)
   })
 })
 
