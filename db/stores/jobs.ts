@@ -90,6 +90,16 @@ export function createJobStore(session: Session): JobStore {
       return { cancelRequested: Number(row['cancel_requested']) !== 0, yieldRequested: Number(row['yield_requested']) !== 0 }
     },
 
+    async limit(scope, jobId, bytesPerSecond) {
+      const job = await records.find(scope, jobId)
+      if (job === undefined || !('bytesPerSecond' in job.input)) return false
+      const changed = await session.run("UPDATE jobs SET input = ? WHERE id = ? AND state IN ('queued', 'running', 'needs_attention')", [
+        JSON.stringify({ ...job.input, bytesPerSecond }),
+        jobId,
+      ])
+      return changed > 0
+    },
+
     /** A job that waits out a back-off is made due, so that it hears of it now; one that needs attention is woken for it. */
     async requestCancel(scope, jobId) {
       const tenant = jobs.scope(scope)

@@ -13,6 +13,10 @@ export interface JobProgress {
   bytesTotal: number
   /** Bytes a second, exponentially weighted. */
   rate: number
+  /** Of a disk in use: by how many bytes a second its guest makes the work grow. */
+  dirtyRate?: number
+  /** Since when it has not got closer to its end; not said while it does. */
+  stalledSince?: Micros
   updatedAt: Micros
 }
 

@@ -12,6 +12,7 @@ import { qemuExternal } from '../strategies/qemu-external.js'
 import { forgetPlanned, isBroken, recordSwitch, reportOf } from './capture.js'
 import { failImage } from './image-parts.js'
 import { retire } from './retire.js'
+import { shorten } from './shorten.js'
 import { originOf } from './tell.js'
 
 /** Clients look for `saving` at least this long. */
@@ -50,6 +51,7 @@ export const captureImageOperation: Operation<CaptureImageInput, Tools> = {
           )
         const { imageLayerId, format = 'qcow2' } = input
         const next = { imageId, imageLayerId, sourceLayerId, serverId, volumeId, notActiveBefore: journal.now + SHOWN, format }
+        await shorten(stores, [source.diskId], journal)
         await stores.jobs.enqueue(exportImage, next, { hostId: journal.hostId, origin: originOf(journal) })
       },
       async abandon(_, stores, journal, { sentence }) {

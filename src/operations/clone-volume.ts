@@ -11,6 +11,7 @@ import type { Operation } from '../steps/step.js'
 import { switchTopLayers } from '../steps/switch-top-layers.js'
 import type { Tools } from '../steps/tools.js'
 import { forgetPlanned, recordSwitch } from './capture.js'
+import { shorten } from './shorten.js'
 import { endNewVolume } from './volume-parts.js'
 
 export const cloneVolumeOperation: Operation<CloneVolumeInput, Tools> = {
@@ -30,6 +31,7 @@ export const cloneVolumeOperation: Operation<CloneVolumeInput, Tools> = {
       await stores.layers.transition(layerId, ['planned'], { state: 'top', parentId })
       await stores.disks.update(diskId, { topLayerId: layerId })
       await endNewVolume(stores, journal, volumeId, 'available')
+      await shorten(stores, [source.diskId, diskId], journal)
     },
     async abandon(_, stores, journal, { sentence }) {
       await forgetPlanned(stores, [source.layerId, layerId], journal)

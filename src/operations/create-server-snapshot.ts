@@ -16,6 +16,7 @@ import { strategyOf } from '../strategies/select.js'
 import type { Capture } from '../strategies/strategy.js'
 import { forgetMemory, forgetPlanned, isBroken, recordSwitch, recordTags, reportOf } from './capture.js'
 import { retire } from './retire.js'
+import { shorten } from './shorten.js'
 import { tellEvent, tellUser } from './tell.js'
 
 const TOO_EARLY = 'The guest did not stay frozen until its disks were captured.'
@@ -50,6 +51,7 @@ export const createServerSnapshotOperation: Operation<CreateServerSnapshotInput,
         if (!taken) return
         await stores.servers.update(input.serverId, { currentSnapshotId: input.serverSnapshotId })
         await tell(stores, journal, input, 'available')
+        await shorten(stores, [...sealed.keys()], journal)
       },
       async abandon(_, stores, journal, { sentence }) {
         await stores.serverSnapshots.transition(input.serverSnapshotId, ['creating'], { status: 'error', updatedAt: journal.now })

@@ -10,6 +10,7 @@ import type { Tools } from '../steps/tools.js'
 import { strategyNamed } from '../strategies/select.js'
 import { forgetPlanned, isBroken, recordSwitch, reportOf } from './capture.js'
 import { retire } from './retire.js'
+import { shorten } from './shorten.js'
 import { finishAction, tellEvent, tellUser } from './tell.js'
 
 /** The image of a volume-backed server has no bytes of its own: its data are the snapshots it names. */
@@ -47,6 +48,7 @@ export const createSnapshotOperation: Operation<CreateSnapshotInput, Tools> = {
       if (input.imageId !== null)
         await stores.images.transition(input.imageId, ['queued', 'saving'], { ...NO_BYTES, status: 'active', updatedAt: journal.now })
       await afterImage(stores, journal, input, 'done')
+      await shorten(stores, [...sealed.keys()], journal)
     },
     async abandon(_, stores, journal, { sentence }) {
       await failAll(stores, journal, input, sentence)

@@ -149,6 +149,8 @@ export interface JobStore {
   renew(workerId: string, until: Micros, only?: readonly string[]): Promise<string[]>
   /** Flags other people set on a running job. */
   flags(jobId: string): Promise<{ cancelRequested: boolean; yieldRequested: boolean } | undefined>
+  /** How fast an unfinished job that has a limit may move data; false: none of that kind. It follows while it runs. */
+  limit(scope: Scope, jobId: string, bytesPerSecond: number): Promise<boolean>
   /** One that needs attention goes on, to be undone where it still can be. */
   requestCancel(scope: Scope, jobId: string): Promise<boolean>
 

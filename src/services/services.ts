@@ -8,6 +8,8 @@ import { createIdempotencyService, type IdempotencyService, recordAnswers } from
 import { createIdentityService, type IdentityService } from './identity/identity.js'
 import { createImageService, type ImageService } from './image/images.js'
 import { type CapabilityService, createCapabilityService } from './strata/capabilities.js'
+import { type ChainPolicyService, createChainPolicyService } from './strata/chain-policies.js'
+import { type ChainService, createChainService } from './strata/chains.js'
 import { createHostService, type HostService } from './strata/hosts.js'
 import { createJobService, type JobService } from './strata/jobs.js'
 import { createManagedSaveService, type ManagedSaveService } from './strata/managed-save.js'
@@ -34,6 +36,8 @@ export interface Services {
   readonly volumeMessage: VolumeMessageService
   readonly volumeTransfer: VolumeTransferService
   readonly identity: IdentityService
+  readonly chain: ChainService
+  readonly chainPolicy: ChainPolicyService
   readonly hosts: HostService
   readonly jobs: JobService
   readonly managedSave: ManagedSaveService
@@ -60,6 +64,8 @@ export function createServices(given: ServiceDeps): Services {
     volumeMessage: createVolumeMessageService(deps),
     volumeTransfer: createVolumeTransferService(deps),
     identity: createIdentityService(deps),
+    chain: createChainService(deps),
+    chainPolicy: createChainPolicyService(deps),
     hosts: createHostService({ ...deps, doorbellSecret: deps.settings.doorbellSecret }),
     jobs: createJobService(deps),
     managedSave: createManagedSaveService(deps),

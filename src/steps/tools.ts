@@ -39,7 +39,7 @@ export interface JobSignals {
   readonly cancel: AbortSignal
   /** Aborted when a preemptible job is to make way. */
   readonly makeWay: AbortSignal
-  report(progress: Omit<JobProgress, 'updatedAt' | 'rate'>): void
+  report(progress: Pick<JobProgress, 'bytesDone' | 'bytesTotal'>): void
 }
 
 export interface Tools extends WorkerPorts, JobSignals {

@@ -10,6 +10,7 @@ import type { Pool } from '../domain/host.js'
 import { recordGuestOff, recordQemuLost } from '../domain/operations.js'
 import type { Server } from '../domain/server.js'
 import { retire } from '../operations/retire.js'
+import { shortenDisk, shortening } from '../operations/shorten.js'
 import type { Doorbell } from '../ports/doorbell.js'
 import { ANY, type Origin } from '../ports/stores.js'
 import { taggedAmong } from '../steps/places.js'
@@ -40,6 +41,7 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
   const { hostId } = settings
   const orphans = new Map<string, number>()
   const asked = createAskedBefore(clock)
+  const shortened = createAskedBefore(clock)
   let rebooted = false
 
   return {
@@ -61,6 +63,7 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
 
     async sweep() {
       await boundConsoles()
+      await shortenDeep().catch((error: unknown) => log.warn({ error }, 'long chains could not be looked for'))
       for (const pool of await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })) {
         try {
           await retireUnneeded(pool)
@@ -107,6 +110,25 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
     const where = { hostId: { is: hostId }, vmState: { in: ['active', 'paused'] } }
     for (const { id: serverId } of await db.read.servers.list(ANY, { where }))
       await hypervisor.boundConsole(serverId).catch((error: unknown) => log.warn({ error, serverId }, 'a console log could not be cut'))
+  }
+
+  /** Chains that were long before they had a rule, or could not be shortened when they became so. */
+  async function shortenDeep(): Promise<void> {
+    const disks = await db.read.disks.list(ANY, { where: { hostId: { is: hostId }, topLayerId: { not: null } } })
+    const pools = await db.read.pools.list(ANY, { where: { hostId: { is: hostId } } })
+    for (const pool of pools) {
+      const mine = disks.filter((disk) => disk.poolId === pool.id)
+      const free = mine.length === 0 ? 0 : await ports.files.free(pool.path)
+      shortened.keepOnly(
+        pool.id,
+        mine.map((disk) => disk.id),
+      )
+      for (const disk of mine) {
+        if (!shortened.isTimeFor(disk.id, free) || (await shortening(db.read, disk)) === undefined) continue
+        const origin = originFor(disk.projectId, '', clock.now())
+        if (await db.transaction((stores) => shortenDisk(stores, disk, origin))) shortened.remember(pool.id, disk.id, free)
+      }
+    }
   }
 
   async function retireUnneeded(pool: Pool): Promise<void> {

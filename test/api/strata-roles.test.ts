@@ -25,7 +25,15 @@ beforeAll(async () => {
   const serverSnapshotId = await takeSnapshot(api, serverId)
   const { id } = await requestVolume(api)
   const [job] = await api.db.read.jobs.list(ANY, { where: { resourceId: { is: id } } })
-  known = { snapshot_id: snapshotId, server_id: serverId, server_snapshot_id: serverSnapshotId, job_id: job?.id ?? '', host_id: HOST_ID }
+  const ofMember = { volume_id: volumeId, project_id: api.projectId('member') }
+  known = {
+    ...ofMember,
+    snapshot_id: snapshotId,
+    server_id: serverId,
+    server_snapshot_id: serverSnapshotId,
+    job_id: job?.id ?? '',
+    host_id: HOST_ID,
+  }
   const login = { methods: ['password'] as const, password: { user: { name: 'member', password: 'member-secret' } } }
   unscoped = await api.services.identity.issueToken(
     { ...login, methods: ['password'], unscoped: true, address: 'test' },

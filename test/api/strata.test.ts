@@ -115,8 +115,24 @@ describe('jobs', () => {
       bytes_done: 50,
       bytes_total: 150,
       bytes_per_second: 10,
+      bytes_dirtied_per_second: 0,
       seconds_left: 10,
+      converging: true,
     })
+    const stalled = {
+      bytesDone: 50,
+      bytesTotal: 150,
+      rate: 1024 ** 2,
+      dirtyRate: 3 * 1024 ** 2,
+      stalledSince: now,
+      updatedAt: now + 45_000_000,
+    }
+    await api.db.transaction((stores) => stores.jobs.progress(lease, stalled))
+    const told = (await api.as('member').get(`${V1}/jobs/${lease.jobId}/explain`).expect(200)).body
+    expect(told.job.progress).toMatchObject({ bytes_dirtied_per_second: 3 * 1024 ** 2, seconds_left: null, converging: false })
+    expect(told.explanation.sentence).toBe(
+      'A worker is at it. It will not converge: for 45 seconds the guest has written 3.0 MiB/s while 1.0 MiB/s were copied.',
+    )
     await api.db.transaction((stores) =>
       stores.jobs.settle(lease, 'needs_attention', { message: 'The file is gone.', detail: 'ENOENT /secret/path' }),
     )

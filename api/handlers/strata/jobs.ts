@@ -35,5 +35,8 @@ export const explainJob: Handler<'explainJob'> = async ({ caller, path, services
 export const cancelJob: Handler<'cancelJob'> = async ({ caller, path, services, reply }) =>
   reply(202, { job: jobView(await services.jobs.cancelJob(caller, path.job_id)) })
 
+export const limitJob: Handler<'limitJob'> = async ({ caller, path, body, services, reply }) =>
+  reply(202, { job: jobView(await services.jobs.limitJob(caller, path.job_id, body.bytes_per_second ?? 0)) })
+
 export const retryJob: Handler<'retryJob'> = async ({ caller, path, services, reply }) =>
   reply(202, { job: jobView(await services.jobs.retryJob(caller, path.job_id)) })

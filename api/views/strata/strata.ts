@@ -31,9 +31,17 @@ export const jobView = (job: Job) => ({
 
 function progressView({ progress, endedAt }: Job) {
   if (!progress) return null
-  const { bytesDone, bytesTotal, rate } = progress
-  const left = endedAt === null && rate > 0 ? Math.max(0, bytesTotal - bytesDone) / rate : null
-  return { bytes_done: bytesDone, bytes_total: bytesTotal, bytes_per_second: rate, seconds_left: left }
+  const { bytesDone, bytesTotal, rate, dirtyRate = 0, stalledSince } = progress
+  const nearing = rate - dirtyRate
+  const left = endedAt === null && nearing > 0 ? Math.max(0, bytesTotal - bytesDone) / nearing : null
+  return {
+    bytes_done: bytesDone,
+    bytes_total: bytesTotal,
+    bytes_per_second: rate,
+    bytes_dirtied_per_second: dirtyRate,
+    seconds_left: left,
+    converging: endedAt === null ? stalledSince === undefined : null,
+  }
 }
 
 /** Errors of steps name paths and processes: the operator's business. */

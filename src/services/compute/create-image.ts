@@ -12,6 +12,7 @@ import type { Metadata } from '../../domain/metadata.js'
 import { captureImage, createSnapshot } from '../../domain/operations.js'
 import type { Server } from '../../domain/server.js'
 import { ANY, type Stores } from '../../ports/stores.js'
+import { tooDeep } from '../chain-depth.js'
 import { plannedLayer } from '../planned-layers.js'
 import { takeSnapshotQuota } from '../quota.js'
 import { strategyFor } from '../snapshot-strategy.js'
@@ -48,6 +49,8 @@ export function createCreateImageService(deps: ComputeDeps) {
         requireWriter(caller, 'servers:create_image')
         if (Object.keys(wanted.metadata).length > MAX_METADATA_ITEMS) throw new DomainError('overQuota', 'Image metadata limit exceeded')
         await requireState(stores, server, 'createImage', ALLOWED)
+        const deep = await tooDeep(stores, await stores.disks.list(ANY, { where: { serverId: { is: serverId } } }))
+        if (deep !== undefined) throw new DomainError('invalidState', deep)
         const [root] = await stores.disks.list(ANY, { where: { serverId: { is: serverId }, kind: { is: 'root' } }, limit: 1 })
         const request = { caller, server, wanted, now, image: await draftImage(stores, caller, server, wanted, now) }
         await (root === undefined ? ofVolumes(stores, request) : ofRoot(stores, request, root))

@@ -45,6 +45,8 @@ export interface JobService {
   explainJob(caller: Caller, id: string): Promise<Explanation>
   cancelJob(caller: Caller, id: string): Promise<Job>
   retryJob(caller: Caller, id: string): Promise<Job>
+  /** 0 = unlimited. */
+  limitJob(caller: Caller, id: string, bytesPerSecond: number): Promise<Job>
 }
 
 export function createJobService({ db, doorbell }: { db: Database; doorbell: Doorbell }): JobService {
@@ -81,6 +83,13 @@ export function createJobService({ db, doorbell }: { db: Database; doorbell: Doo
       const accepted = await db.transaction((stores) => stores.jobs.requestCancel(scopeOf(caller), id))
       if (!accepted) throw new DomainError('invalidState', `Job ${id} is ${job.state}: there is nothing to cancel.`)
       doorbell.ring(job.hostId)
+      return must(scopeOf(caller), id)
+    },
+
+    async limitJob(caller, id, bytesPerSecond) {
+      const job = await must(scopeOf(caller), id)
+      const accepted = await db.transaction((stores) => stores.jobs.limit(scopeOf(caller), id, bytesPerSecond))
+      if (!accepted) throw new DomainError('invalidState', `Job ${id} (${job.operation}, ${job.state}) has no limit that could be changed.`)
       return must(scopeOf(caller), id)
     },
 
@@ -138,8 +147,10 @@ function tell(job: Job, waitsFor: readonly Waiting[], undone: readonly string[])
     case 'running':
       return {
         code: 'running',
-        sentence: `A worker is at it.`,
-        youCan: job.cancelRequested ? ['wait: cancelling was asked for'] : ['wait', 'cancel'],
+        sentence: `A worker is at it.${standstill(job)}`,
+        youCan: job.cancelRequested
+          ? ['wait: cancelling was asked for']
+          : ['wait', 'cancel', ...(job.progress?.stalledSince === undefined ? [] : NOT_CONVERGING)],
       }
     case 'undoing':
       return { code: 'undoing', sentence: `What was begun is being taken back.${why}`, youCan: ['wait'] }
@@ -164,4 +175,16 @@ function tell(job: Job, waitsFor: readonly Waiting[], undone: readonly string[])
         ],
       }
   }
+}
+
+const NOT_CONVERGING = ['raise its limit', 'have the guest write less, or pause it for a moment']
+
+/** In which way it does not come to an end. */
+function standstill({ progress }: Job): string {
+  if (progress?.stalledSince === undefined) return ''
+  const seconds = Math.round((progress.updatedAt - progress.stalledSince) / 1_000_000)
+  const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(1)} MiB/s`
+  return progress.dirtyRate === undefined
+    ? ` For ${seconds} seconds it has not got closer to its end.`
+    : ` It will not converge: for ${seconds} seconds the guest has written ${mib(progress.dirtyRate)} while ${mib(progress.rate)} were copied.`
 }

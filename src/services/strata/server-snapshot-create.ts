@@ -13,6 +13,7 @@ import { type CapturedDisk, createServerSnapshot } from '../../domain/server-sna
 import type { Quiesce } from '../../domain/snapshot.js'
 import type { Micros } from '../../domain/time.js'
 import { ANY, Duplicate, type Stores } from '../../ports/stores.js'
+import { tooDeep } from '../chain-depth.js'
 import type { ServiceDeps } from '../deps.js'
 import { planLayer } from '../planned-layers.js'
 import { planMemory } from '../planned-memory.js'
@@ -75,6 +76,14 @@ export async function acceptSnapshot(
   const kind = kindOf(request.kind, request.disks)
   const disks = await chooseDisks(stores, { server, kind, choices: request.disks })
   await requireTops(stores, server, disks, kind)
+  const deep =
+    kind === 'external'
+      ? await tooDeep(
+          stores,
+          disks.map(({ disk }) => disk),
+        )
+      : undefined
+  if (deep !== undefined) throw new DomainError('invalidState', deep)
   const id = randomUUID()
   await takeQuota(
     stores,

@@ -12,6 +12,7 @@ import { createSnapshot as createSnapshotOperation } from '../../domain/operatio
 import type { Quiesce, Snapshot, SnapshotStatus } from '../../domain/snapshot.js'
 import type { Volume, VolumeStatus } from '../../domain/volume.js'
 import { ANY, type Query, type Scope, type Stores } from '../../ports/stores.js'
+import { tooDeep } from '../chain-depth.js'
 import { planLayer } from '../planned-layers.js'
 import { takeSnapshotQuota } from '../quota.js'
 import { strategyFor } from '../snapshot-strategy.js'
@@ -60,6 +61,8 @@ export const createSnapshotService = (deps: VolumeDeps) => ({
       const volume = await findVolume(stores, caller, request.volumeId)
       allowMember(caller, 'volume:create_snapshot')
       const disk = await requireSnapshotable(stores, volume, request.alsoInUse)
+      const deep = await tooDeep(stores, [disk])
+      if (deep !== undefined) throw invalidVolume(deep, await heldBy(stores, `chain:${disk.id}`))
       await keepVolume(stores, volume)
       const snapshot = await accept(deps, stores, caller, { request, volume, disk })
       return { answer: reply(snapshot), hostId: disk.hostId }

@@ -14,9 +14,20 @@ import type { Pool } from '../../domain/host.js'
 import { cloneVolume, createVolume as createVolumeOperation } from '../../domain/operations.js'
 import type { Volume, VolumeType } from '../../domain/volume.js'
 import { ANY, type Stores } from '../../ports/stores.js'
+import { tooDeep } from '../chain-depth.js'
 import { planLayer } from '../planned-layers.js'
 import { checkVolumeSize, takeVolumeQuota } from '../quota.js'
-import { allowMember, describeVolume, GIB, invalidInput, originOf, recordEvent, type VolumeDeps, type VolumeRecord } from './access.js'
+import {
+  allowMember,
+  describeVolume,
+  GIB,
+  invalidInput,
+  invalidVolume,
+  originOf,
+  recordEvent,
+  type VolumeDeps,
+  type VolumeRecord,
+} from './access.js'
 import { findTypeByNameOrId, requireDefaultType } from './type-lookup.js'
 import { type NewVolume, resolveSource, type VolumeSource } from './volume-source.js'
 
@@ -28,6 +39,8 @@ export const createVolumeCreation = (deps: VolumeDeps) => ({
       const { unsupported } = request
       if (unsupported !== null) throw new DomainError('notFound', `${unsupported.what} ${unsupported.id} could not be found.`)
       const source = await resolveSource(stores, caller, request)
+      const deep = source.kind === 'volume' ? await tooDeep(stores, [source.disk]) : undefined
+      if (deep !== undefined) throw invalidVolume(deep)
       const type = asked ?? source.type ?? (await requireDefaultType(stores, caller.projectId))
       const sizeGib = sizeFor(request, source)
       if (request.availabilityZone !== null && request.availabilityZone !== deps.settings.availabilityZone)

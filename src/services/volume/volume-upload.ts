@@ -10,6 +10,7 @@ import { EXPORT_FORMATS, type ExportFormat, type Image } from '../../domain/imag
 import { captureImage } from '../../domain/operations.js'
 import type { VolumeStatus } from '../../domain/volume.js'
 import { ANY } from '../../ports/stores.js'
+import { tooDeep } from '../chain-depth.js'
 import { planLayer } from '../planned-layers.js'
 import {
   allowMember,
@@ -55,6 +56,8 @@ export const createVolumeUpload = (deps: VolumeDeps) => ({
       const patch = { status: 'uploading', previousStatus: volume.status, updatedAt: now } as const
       if (disk?.topLayerId == null || !from.includes(volume.status) || !(await stores.volumes.transition(id, [volume.status], patch)))
         throw invalidVolume(`Volume ${id} status must be ${from.join(' or ')}`, await heldBy(stores, `chain:${volume.diskId}`))
+      const deep = await tooDeep(stores, [disk])
+      if (deep !== undefined) throw invalidVolume(deep)
       const [imageId, imageLayerId, overlayId] = [randomUUID(), randomUUID(), randomUUID()]
       const over = await stores.quotas.take(caller.projectId, imageId, { images: 1 })
       if (over !== undefined) throw new DomainError('tooLarge', `Project ${caller.projectId} is over a limit for image_count_total.`)
