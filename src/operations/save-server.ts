@@ -16,7 +16,7 @@ import { endServerJob } from './server-parts.js'
  * Rows only: the file is now the guest, its QEMU a shell. The hard case: QEMU dies around it. The file was whole and durable
  * before, and the guest stood, so it makes no difference when; nothing in the world is asked.
  */
-const countOnFile = ({ serverId, memoryStateId, becomes }: SaveServerInput): PivotBrick => ({
+const countOnFile = ({ serverId, memoryStateId }: SaveServerInput): PivotBrick => ({
   kind: 'pivot',
   name: 'count-on-file',
   probe: async () => 'absent',
@@ -24,7 +24,6 @@ const countOnFile = ({ serverId, memoryStateId, becomes }: SaveServerInput): Piv
   async record(_, stores) {
     const server = await stores.servers.find(ANY, serverId)
     await stores.memoryStates.transition(memoryStateId, ['planned'], { status: 'saved', wasRunning: server?.vmState === 'active' })
-    await stores.servers.transition(serverId, { vmState: ['active', 'paused'] }, { vmState: becomes, powerState: 4 })
   },
 })
 
