@@ -1,7 +1,9 @@
 /** Going back to a snapshot of a server: what is accepted, what is written down for the worker, what is refused. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { CapturedPower } from '../../../src/domain/server-snapshot.js'
 import type { RevertServerInput } from '../../../src/domain/server-snapshot-operations.js'
 import { ANY } from '../../../src/ports/stores.js'
+import { hashOf, readScene } from '../../../src/services/strata/plan-scene.js'
 import { covers, HOST_ID, openApi, type Role, type TestApi } from '../../support/api.js'
 import { memoryStateRow } from '../../support/rows.js'
 import { type Machine, machine, takeSnapshot, V1 } from '../../support/server-snapshots.js'
@@ -121,6 +123,21 @@ describe('it is refused', () => {
     const saved = memoryStateRow({ projectId: api.projectId('member'), serverId: vm.serverId, poolId: api.poolId })
     await api.db.transaction((stores) => stores.memoryStates.insert(saved))
     expect(await refusal({}, 409)).toContain('has a saved state')
+  })
+
+  it('with a plan that is not of this, or of a world that is no more', async () => {
+    const body = { power_state: 'running', keep_current: true }
+    const plan = async (powerState: CapturedPower): Promise<string> =>
+      await api.db.transaction(async (stores) => {
+        const server = await stores.servers.find(ANY, vm.serverId)
+        if (server === undefined) throw new Error('no server')
+        return hashOf(await readScene(stores, server), { kind: 'revert', id: target, powerState, memory: null, keepCurrent: true })
+      })
+    expect(await refusal({ ...body, plan: await plan('stopped') }, 412)).toContain('plan it again')
+    const hash = await plan('running')
+    await takeSnapshot(api, vm.serverId)
+    expect(await refusal({ ...body, plan: hash }, 412)).toContain('plan it again')
+    await post({ ...body, plan: await plan('running') }).expect(202)
   })
 
   it('naming the disks of the snapshot that are with the server no more', async () => {
