@@ -29,13 +29,13 @@ export interface Checkpoints {
    */
   load(checkpoint: Checkpoint): Promise<void>
   /**
-   * The same from a file that holds nothing but machine state, which is not changed: it is read through `scratch`, an empty
-   * overlay on its bytes, where what QEMU writes as it loads goes. Both are closed again.
+   * The same from a file that holds nothing but machine state, which is not changed: it is read through the file at `scratch`,
+   * an empty overlay on its bytes, where what QEMU writes as it loads goes. Both are closed again.
    */
-  loadFrom(file: LayerFile, scratch: LayerFile, checkpoint: Omit<Checkpoint, 'holders'>): Promise<void>
+  loadFrom(file: LayerFile, scratch: string, checkpoint: Omit<Checkpoint, 'holders'>): Promise<void>
   /** Takes the tag away; of none succeeds. Its job is dismissed at once: a repetition does no harm. */
   remove(checkpoint: Checkpoint): Promise<void>
   job(jobId: string): Promise<CheckpointJob>
-  /** Forgets a job that has ended, once its result is recorded; of none succeeds. */
+  /** Forgets a job once its result is recorded; one that is still at work ends first. Of none succeeds. */
   dismiss(jobId: string): Promise<void>
 }

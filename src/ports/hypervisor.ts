@@ -51,6 +51,11 @@ export interface SaveOptions {
   readonly onProgress?: (progress: { readonly bytesDone: number; readonly bytesTotal: number }) => void
 }
 
+export interface MemorySaveOptions extends SaveOptions {
+  /** A guest that is to run on afterwards: the copy takes longer, so that it stands for less time at its end. */
+  readonly goesOn?: boolean
+}
+
 export interface MemorySaved {
   /** How long a guest that was running has been stopped by then; 0 for one that was stopped before. */
   readonly stoppedForMicros: number
@@ -83,7 +88,7 @@ export interface Guest {
    * Refused: not saved, and a guest that ran runs on. One that was stopped may stand in `postmigrate` even so, from where
    * only `resume` leads on: no further save is taken of it before.
    */
-  saveMemory(path: string, options: SaveOptions): Promise<MemorySaved>
+  saveMemory(path: string, options: MemorySaveOptions): Promise<MemorySaved>
   /** Ends a save that is under way (whoever began it) and waits for its end; of none succeeds. */
   cancelSave(): Promise<void>
   /** Into a guest launched as `incoming`. Resolves with it stopped where it was saved. Refused: QEMU is gone. */

@@ -22,9 +22,21 @@ export function createCheckpoints(session: QmpSession, grant: (path: string) => 
   const jobOf = async (id: string): Promise<JobInfo | undefined> =>
     (await session.execute('query-jobs', {}, { timeoutMs: SILENCE_MS })).find((job) => job.id === id)
 
+  const concluded = async (id: string): Promise<JobInfo | undefined> => {
+    const changes = watch(session, (e) => e.event === 'JOB_STATUS_CHANGE' && e.data.id === id && e.data.status === 'concluded')
+    try {
+      for (;;) {
+        const job = await jobOf(id)
+        if (job === undefined || job.status === 'concluded') return job
+        await changes.wait(SAFETY_NET_MS)
+      }
+    } finally {
+      changes.stop()
+    }
+  }
+
   const dismiss = async (id: string): Promise<void> => {
-    const job = await jobOf(id)
-    if (job?.status !== 'concluded') return
+    if ((await concluded(id)) === undefined) return
     await session.execute('job-dismiss', { id }).catch(async (error: unknown) => {
       if (!isRefusal(error) || (await jobOf(id)) !== undefined) throw error
     })
@@ -34,26 +46,15 @@ export function createCheckpoints(session: QmpSession, grant: (path: string) => 
   const perform = async (command: 'snapshot-save' | 'snapshot-load' | 'snapshot-delete', checkpoint: Checkpoint): Promise<void> => {
     const { jobId, tag } = checkpoint
     const devices = checkpoint.holders.map(formatNode)
-    const changes = watch(session, (e) => e.event === 'JOB_STATUS_CHANGE' && e.data.id === jobId && e.data.status === 'concluded')
-    try {
-      // One that failed under this name was an earlier attempt.
-      if ((await jobOf(jobId))?.error !== undefined) await dismiss(jobId)
-      if ((await jobOf(jobId)) === undefined) {
-        const state = command === 'snapshot-delete' ? {} : { vmstate: devices[0] ?? '' }
-        await session.execute(command, { 'job-id': jobId, tag, devices, ...state }, { timeoutMs: SILENCE_MS })
-      }
-      for (;;) {
-        const job = await jobOf(jobId)
-        if (job === undefined) throw unknown(`${command} ${jobId} is listed no more`)
-        if (job.status === 'concluded') {
-          if (job.error === undefined) return
-          throw refused(`${command}: ${job.error}`, /No space left/.test(job.error) ? { reason: 'no-space' } : {})
-        }
-        await changes.wait(SAFETY_NET_MS)
-      }
-    } finally {
-      changes.stop()
+    // One that failed under this name was an earlier attempt.
+    if ((await jobOf(jobId))?.error !== undefined) await dismiss(jobId)
+    if ((await jobOf(jobId)) === undefined) {
+      const state = command === 'snapshot-delete' ? {} : { vmstate: devices[0] ?? '' }
+      await session.execute(command, { 'job-id': jobId, tag, devices, ...state }, { timeoutMs: SILENCE_MS })
     }
+    const job = await concluded(jobId)
+    if (job === undefined) throw unknown(`${command} ${jobId} is listed no more`)
+    if (job.error !== undefined) throw refused(`${command}: ${job.error}`, /No space left/.test(job.error) ? { reason: 'no-space' } : {})
   }
 
   const load = async (checkpoint: Checkpoint): Promise<void> => {
@@ -88,7 +89,7 @@ export function createCheckpoints(session: QmpSession, grant: (path: string) => 
     async loadFrom(file, scratch, checkpoint) {
       const nodes = nodesThrough(file, scratch)
       try {
-        for (const { path } of [file, scratch]) await grant(path)
+        for (const path of [file.path, scratch]) await grant(path)
         for (const node of nodes) await session.execute('blockdev-add', node)
         await load({ ...checkpoint, holders: [file.layerId] })
       } finally {
@@ -110,12 +111,12 @@ export function createCheckpoints(session: QmpSession, grant: (path: string) => 
 }
 
 /** A file of machine state as a format node whose file is a scratch overlay on it. */
-function nodesThrough(file: LayerFile, scratch: LayerFile): AddNode[] {
-  const [bytes, scratchFile, view] = [fileNode(file.layerId), fileNode(scratch.layerId), `z-${shortId(file.layerId)}`]
+function nodesThrough(file: LayerFile, scratch: string): AddNode[] {
+  const [bytes, overlay, view] = [fileNode(file.layerId), `y-${shortId(file.layerId)}`, `z-${shortId(file.layerId)}`]
   return [
     { driver: 'file', 'node-name': bytes, filename: file.path, 'read-only': true },
-    { driver: 'file', 'node-name': scratchFile, filename: scratch.path },
-    { driver: 'qcow2', 'node-name': view, file: scratchFile, backing: bytes },
+    { driver: 'file', 'node-name': overlay, filename: scratch },
+    { driver: 'qcow2', 'node-name': view, file: overlay, backing: bytes },
     { driver: 'qcow2', 'node-name': formatNode(file.layerId), file: view, backing: null },
   ]
 }

@@ -12,8 +12,9 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, rm } from 'node:fs/promises'
 import { createServer, type Server, Socket } from 'node:net'
 import { AdapterError, refused, unavailable, unknown } from '../domain/errors.js'
-import type { MemorySaved, SaveOptions } from '../ports/hypervisor.js'
+import type { MemorySaved, MemorySaveOptions, SaveOptions } from '../ports/hypervisor.js'
 import { isAlive, type ProcessIdentity } from './process.js'
+import type { Result } from './qmp/commands.js'
 import type { QmpSession } from './qmp/session.js'
 import { type Watch, watch } from './qmp/watch.js'
 import { deathNote, findProgram } from './tool.js'
@@ -33,10 +34,16 @@ const CANCEL_MS = 60_000
 /** Far more than any host writes: the default would hold a save to 128 MiB a second. */
 const UNBOUND = 2 ** 40
 
-export async function saveMemory(ends: StreamEnds, path: string, { signal, onProgress }: SaveOptions): Promise<MemorySaved> {
+/** QEMU ends its passes over memory when it expects to copy the rest within so many milliseconds of standing. */
+const PAUSE_MS = { usual: 300, least: 20 } as const
+/** What a guest that goes on may dirty again: from the first number of passes on it may stand twice as long each time, after the second it must. */
+const PASSES = { patient: 4, last: 16 } as const
+
+export async function saveMemory(ends: StreamEnds, path: string, options: MemorySaveOptions): Promise<MemorySaved> {
+  const { signal, onProgress, goesOn = false } = options
   const { session, socketPath } = ends
   if (signal.aborted) throw unavailable('the memory was not saved: stopped', { cause: signal.reason })
-  await prepare(session)
+  await prepare(session, goesOn ? PAUSE_MS.least : PAUSE_MS.usual)
   const file = await create(`${path}.part`)
   const changes = watch(session, ({ event }) => event === 'MIGRATION' || event === 'STOP')
   let stoppedAt: number | undefined
@@ -51,7 +58,11 @@ export async function saveMemory(ends: StreamEnds, path: string, { signal, onPro
     await session.execute('migrate', { uri: `unix:${socketPath}` })
     const socket = await door.client
     tool = startZstd(['-q', '-1', '-c'], socket, file.fd)
-    await settled(ends, changes, signal, tool, (bytesDone, bytesTotal) => onProgress?.({ bytesDone, bytesTotal }))
+    const press = goesOn ? converge(session) : async () => {}
+    await settled(ends, changes, signal, tool, async (ram) => {
+      onProgress?.({ bytesDone: ram.transferred, bytesTotal: ram.transferred + ram.remaining })
+      await press(ram['dirty-sync-count'])
+    })
     const state = await awaitState(session, changes, signal, (status) => status !== 'finish-migrate' && status !== 'running')
     if (state !== 'postmigrate') throw unknown(`the memory is saved, but the guest is ${state}`)
     await tool.ended
@@ -127,10 +138,10 @@ async function create(path: string): Promise<FileHandle> {
   }
 }
 
-async function prepare(session: QmpSession): Promise<void> {
+async function prepare(session: QmpSession, pauseMs: number = PAUSE_MS.usual): Promise<void> {
   if (findProgram('zstd') === undefined) throw unavailable('zstd is not installed', { reason: 'program-missing' })
   await session.execute('migrate-set-capabilities', { capabilities: [{ capability: 'events', state: true }] })
-  await session.execute('migrate-set-parameters', { 'max-bandwidth': UNBOUND })
+  await session.execute('migrate-set-parameters', { 'max-bandwidth': UNBOUND, 'downtime-limit': pauseMs })
 }
 
 const OVER: ReadonlySet<string> = new Set(['none', 'completed', 'failed', 'cancelled'])
@@ -140,13 +151,13 @@ async function settled(
   changes: Watch,
   signal: AbortSignal,
   tool: Tool,
-  report: (done: number, total: number) => void,
+  look: (ram: Ram) => Promise<void>,
 ): Promise<void> {
   for (;;) {
     signal.throwIfAborted()
     const { status, ram, 'error-desc': reason } = await session.execute('query-migrate')
-    if (ram !== undefined) report(ram.transferred, ram.transferred + ram.remaining)
     if (status === 'completed') return
+    if (ram !== undefined) await look(ram)
     if (status === 'failed' || status === 'cancelled') {
       // QEMU knows of a broken pipe only; who broke it knows why.
       await tool.ended
@@ -154,6 +165,22 @@ async function settled(
     }
     if (session.state !== 'running') throw unknown('the monitor was lost while the memory was saved')
     await changes.wait(SAFETY_NET_MS, signal)
+  }
+}
+
+type Ram = NonNullable<Result<'query-migrate'>['ram']>
+
+/** A guest that dirties its memory as fast as it is copied would be copied for ever. */
+function converge(session: QmpSession): (passes: number) => Promise<void> {
+  let granted: number = PAUSE_MS.least
+  let isStopped = false
+  return async (passes) => {
+    const wanted = Math.min(PAUSE_MS.usual, PAUSE_MS.least * 2 ** Math.max(0, passes - PASSES.patient))
+    if (wanted > granted) await session.execute('migrate-set-parameters', { 'downtime-limit': wanted })
+    granted = Math.max(granted, wanted)
+    if (passes <= PASSES.last || isStopped) return
+    isStopped = true
+    await session.execute('stop')
   }
 }
 

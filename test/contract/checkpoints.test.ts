@@ -143,7 +143,7 @@ describe('system checkpoints', () => {
       await files.create(scratch, { ...file, format: 'raw' })
       const next = await launched()
       const load = checkpoint('load', stateId)
-      await next.checkpoints.loadFrom(file, scratch, load)
+      await next.checkpoints.loadFrom(file, scratch.path, load)
       expect(await ticks(stateDir, spec.serverId)).toBe(count)
       await next.checkpoints.dismiss(load.jobId)
       expect((await next.blocks.nodes()).filter(({ file }) => file?.includes(stateId) || file?.includes(scratchId))).toEqual([])

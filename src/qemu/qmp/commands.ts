@@ -25,7 +25,7 @@ interface MigrationInfo {
   /** Of none so far there is none. */
   status?: string
   'error-desc'?: string
-  ram?: { transferred: number; remaining: number; total: number }
+  ram?: { transferred: number; remaining: number; total: number; 'dirty-sync-count': number }
 }
 
 interface Commands {
@@ -49,7 +49,7 @@ interface Commands {
   'query-pci': Command<Empty, readonly { bus: number; devices: readonly { slot: number; qdev_id: string }[] }[]>
 
   'migrate-set-capabilities': Command<{ capabilities: readonly { capability: 'events'; state: boolean }[] }, Empty>
-  'migrate-set-parameters': Command<{ 'max-bandwidth': number }, Empty>
+  'migrate-set-parameters': Command<{ 'max-bandwidth'?: number; 'downtime-limit'?: number }, Empty>
   migrate: Command<{ uri: string }, Empty>
   'migrate-incoming': Command<{ uri: string }, Empty>
   migrate_cancel: Command<Empty, Empty>
@@ -123,7 +123,7 @@ export const COMMANDS: Table = {
   'qom-get': { path: true, property: true },
   'query-pci': {},
   'migrate-set-capabilities': { capabilities: true },
-  'migrate-set-parameters': { 'max-bandwidth': true },
+  'migrate-set-parameters': { 'max-bandwidth': true, 'downtime-limit': true },
   migrate: { uri: true },
   'migrate-incoming': { uri: true },
   migrate_cancel: {},
