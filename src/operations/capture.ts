@@ -2,8 +2,11 @@
 import { NeedsAttention } from '../domain/errors.js'
 import type { Switch } from '../domain/operations.js'
 import type { Consistency, ConsistencyReport, Quiesce } from '../domain/snapshot.js'
+import type { Micros } from '../domain/time.js'
 import { ANY, type Origin, type Stores } from '../ports/stores.js'
+import { type CheckpointFacts, SAVE_CHECKPOINT } from '../steps/checkpoint.js'
 import { FREEZE, type FreezeFacts } from '../steps/freeze.js'
+import { KEEP_MEMORY, type KeptFacts, MEMORY, type MemoryFacts } from '../steps/snapshot-memory.js'
 import type { Journal } from '../steps/step.js'
 import { SWITCH } from '../steps/switch-top-layers.js'
 import { TAKE_TAGS, type Tagging } from '../steps/tags.js'
@@ -44,17 +47,11 @@ export async function forgetPlanned(stores: Stores, layerIds: readonly string[],
   }
 }
 
-/** The row of a memory whose file is gone, or never was, and its place in the ledger. */
-export async function forgetMemory(stores: Stores, memoryStateId: string): Promise<void> {
-  await stores.artefacts.remove(`memory:${memoryStateId}`)
-  await stores.memoryStates.remove(memoryStateId)
-}
-
 /** `filesystem` only if as many file systems were thawed as frozen and the thaw was ours, after the transaction's reply. */
 export async function reportOf(
   stores: Stores,
   journal: Journal,
-  capture: { serverId: string | null; switches: readonly Switch[]; tagged?: Tagging; quiesce: Quiesce },
+  capture: { serverId: string | null; switches: readonly Switch[]; tagged?: Tagging; memoryStateId?: string; quiesce: Quiesce },
 ): Promise<ConsistencyReport> {
   const freeze = journal.facts(FREEZE) as FreezeFacts
   const pivot = capture.tagged === undefined ? SWITCH : TAKE_TAGS
@@ -65,8 +62,9 @@ export async function reportOf(
   const offline = !live && server?.vmState !== 'active' && server?.vmState !== 'paused'
   const frozen = freeze.frozen ?? 0
   const held = frozen > 0 && freeze.thawed === frozen && freeze.expired === false && switched.live === true && !journal.recovered(pivot)
-  const reached: Consistency = offline ? 'offline' : held ? 'filesystem' : disks > 1 ? 'crash_group' : 'crash'
-  const wanted = capture.quiesce !== 'none' && !offline && !held
+  const memory = capture.memoryStateId === undefined ? undefined : keptMemory(journal, capture.tagged === undefined)
+  const reached: Consistency = memory?.kept ? 'memory' : offline ? 'offline' : held ? 'filesystem' : disks > 1 ? 'crash_group' : 'crash'
+  const wanted = capture.quiesce !== 'none' && !offline && !held && !memory?.kept
   return {
     requested: capture.quiesce,
     reached,
@@ -77,6 +75,7 @@ export async function reportOf(
     thawedFilesystems: freeze.thawed ?? null,
     frozenFor: freeze.held ?? null,
     switchedIn: switched.switchedIn ?? null,
+    ...(memory === undefined ? {} : { pausedFor: memory.pausedFor }),
     // One transaction over all disks, or nobody who writes to them.
     skew: 0,
     live,
@@ -84,6 +83,15 @@ export async function reportOf(
   }
 }
 
+/** Memory and disks are of one instant, so nothing need be frozen: what was on its way to a disk is in the memory. */
+function keptMemory(journal: Journal, external: boolean): { kept: boolean; pausedFor: Micros | null } {
+  if (!external) return { kept: true, pausedFor: (journal.facts(SAVE_CHECKPOINT) as CheckpointFacts).pausedFor ?? null }
+  const { lost } = journal.facts(KEEP_MEMORY) as KeptFacts
+  const { pausedFor = null } = journal.facts(MEMORY) as MemoryFacts
+  return { kept: lost !== true, pausedFor }
+}
+
+const WHOLE: ReadonlySet<Consistency> = new Set(['filesystem', 'offline', 'memory'])
+
 /** `required` is kept or the whole fails. A disk that nobody writes to needs no freezing. */
-export const isBroken = (report: ConsistencyReport): boolean =>
-  report.requested === 'required' && report.reached !== 'filesystem' && report.reached !== 'offline'
+export const isBroken = (report: ConsistencyReport): boolean => report.requested === 'required' && !WHOLE.has(report.reached)

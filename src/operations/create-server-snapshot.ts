@@ -14,12 +14,14 @@ import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { strategyOf } from '../strategies/select.js'
 import type { Capture } from '../strategies/strategy.js'
-import { forgetMemory, forgetPlanned, isBroken, recordSwitch, recordTags, reportOf } from './capture.js'
+import { forgetPlanned, isBroken, recordSwitch, recordTags, reportOf } from './capture.js'
+import { forgetMemory } from './memory-parts.js'
 import { retire } from './retire.js'
 import { shorten } from './shorten.js'
 import { tellEvent, tellUser } from './tell.js'
 
 const TOO_EARLY = 'The guest did not stay frozen until its disks were captured.'
+const NO_MEMORY = 'The memory of the server was lost before it was kept.'
 
 export const createServerSnapshotOperation: Operation<CreateServerSnapshotInput, Tools> = {
   descriptor: createServerSnapshot,
@@ -31,7 +33,9 @@ export const createServerSnapshotOperation: Operation<CreateServerSnapshotInput,
         const sealed = await recordSwitch(stores, capture.switches)
         const captured = new Map([...sealed, ...(await recordTags(stores, capture.tagged?.diskIds ?? []))])
         const report = await reportOf(stores, journal, capture)
-        const broken = isBroken(report)
+        const lost = input.memoryStateId !== null && report.reached !== 'memory'
+        const failure = lost ? NO_MEMORY : isBroken(report) ? TOO_EARLY : undefined
+        const broken = failure !== undefined
         const server = await stores.servers.find(ANY, input.serverId)
         const patch = {
           status: broken ? 'error' : 'available',
@@ -45,8 +49,9 @@ export const createServerSnapshotOperation: Operation<CreateServerSnapshotInput,
         if (taken) await recordParts(stores, input, broken ? withoutThose(captured, sealed) : captured)
         if (!taken || broken) for (const layerId of sealed.values()) await retire(stores, layerId, journal)
         if (broken) {
-          await tellFailure(stores, journal, input, TOO_EARLY)
-          return journal.fail(TOO_EARLY)
+          if (input.memoryStateId !== null) await forgetMemory(stores, input.memoryStateId)
+          await tellFailure(stores, journal, input, failure)
+          return journal.fail(failure)
         }
         if (!taken) return
         await stores.servers.update(input.serverId, { currentSnapshotId: input.serverSnapshotId })

@@ -11,7 +11,7 @@ import { taggedAmong } from '../steps/places.js'
 import { removeTags } from '../steps/remove-tags.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
-import { forgetMemory } from './capture.js'
+import { forgetMemory } from './memory-parts.js'
 import { retire } from './retire.js'
 import { tellEvent } from './tell.js'
 

@@ -182,7 +182,7 @@ export const bringBack = (serverId: string, memoryStateId: string): UndoableBric
   undo: async (_, tools) => await tools.hypervisor.kill(serverId),
 })
 
-const onSlots = (spec: GuestSpec, binding: MemoryBinding | null): GuestSpec => ({
+export const onSlots = (spec: GuestSpec, binding: MemoryBinding | null): GuestSpec => ({
   ...spec,
   disks: spec.disks.map((disk): GuestDisk => {
     const slot = binding?.disks.find(({ diskId }) => diskId === disk.diskId)?.slot

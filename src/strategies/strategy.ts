@@ -30,6 +30,9 @@ export interface Target {
   readonly withMemory: boolean
 }
 
+/** A server in one of these has memory. */
+export const RUNS: readonly Server['vmState'][] = ['active', 'paused']
+
 export interface Capture {
   readonly serverId: string | null
   /** Disks that get an overlay, each with its own; their tops are sealed. */

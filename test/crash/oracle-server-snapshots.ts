@@ -4,6 +4,8 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Layer } from '../../src/domain/disk.js'
+import type { MemoryState } from '../../src/domain/memory-state.js'
+import type { SnapshotKind } from '../../src/domain/server-snapshot.js'
 import { ANY } from '../../src/ports/stores.js'
 import { ANYTHING, type Content } from './images.js'
 import { DISK_MIB, type World } from './world.js'
@@ -27,6 +29,14 @@ export async function judgeServerSnapshots(world: World, layers: readonly Layer[
   for (const { id, currentSnapshotId } of await read.servers.list(ANY, { where: mine }))
     if (!isThere(currentSnapshotId, id)) wrong.push(`server ${id} grew from ${currentSnapshotId}, which is not there`)
 
+  const memories = await read.memoryStates.list(ANY, { where: mine })
+  for (const { id, withMemory, status, kind } of snapshots) {
+    const memory = memories.find((one) => one.serverSnapshotId === id)
+    if (withMemory && status === 'available' && memory?.status !== 'saved') wrong.push(`the memory of server snapshot ${id} is not kept`)
+    if (status === 'error' && memory !== undefined) wrong.push(`server snapshot ${id} failed, and its memory is kept`)
+    if (memory !== undefined) wrong.push(...(await holdsMemory(world, memory, kind)).map((one) => `memory ${memory.id}: ${one}`))
+  }
+
   for (const part of parts) {
     const snapshot = snapshots.find((one) => one.id === part.serverSnapshotId)
     const layer = layers.find((one) => one.id === part.layerId)
@@ -46,6 +56,25 @@ export async function judgeServerSnapshots(world: World, layers: readonly Layer[
       if (!promised.includes(tag) && !world.deadTags.has(tag)) wrong.push(`tag ${tag} in layer ${layer.id} belongs to nobody`)
   }
   return wrong
+}
+
+/** A tag with a machine's state: in the file of its own, or in just one of the disks. */
+async function holdsMemory(world: World, memory: MemoryState, kind: SnapshotKind): Promise<string[]> {
+  if (memory.binding === null) return ['it is bound to nothing']
+  if ((memory.format === 'tag') !== (kind === 'internal')) return [`it is a ${memory.format}`]
+  if (memory.format === 'stream') return []
+  const inside = await world.db.read.diskSnapshots.list(ANY, { where: { serverSnapshotId: { is: memory.serverSnapshotId } } })
+  const layerIds = inside.flatMap(({ layerId }) => layerId ?? [])
+  const layers = await world.db.read.layers.list(ANY, { where: { id: { in: layerIds } } })
+  const files = memory.format === 'vmstate' ? [memory.fileName] : layers.map((layer) => layer.fileName)
+  const sizes = await Promise.all(files.map((name) => stateSizes(join(world.pool, name))))
+  const states = sizes.flat().filter((size) => size > 0)
+  return states.length === 1 ? [] : [`there are ${states.length} machine states`]
+}
+
+async function stateSizes(path: string): Promise<number[]> {
+  const { stdout } = await run('qemu-img', ['info', '-f', 'qcow2', '--output=json', path])
+  return ((JSON.parse(stdout).snapshots ?? []) as { 'vm-state-size': number }[]).map((one) => one['vm-state-size'])
 }
 
 async function tagsOf(path: string): Promise<string[]> {

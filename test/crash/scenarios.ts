@@ -7,6 +7,7 @@ import { CHAIN_SCENARIOS } from './chain-scenarios.js'
 import { IMAGE_SCENARIOS } from './image-scenarios.js'
 import { makeImage } from './images.js'
 import { MEMORY_SCENARIOS } from './memory-scenarios.js'
+import { MEMORY_SNAPSHOT_SCENARIOS } from './memory-snapshot-scenarios.js'
 import { MERGE_SCENARIOS } from './merge-scenarios.js'
 import { REVERT_SCENARIOS } from './revert-scenarios.js'
 import { SERVER_SCENARIOS } from './server-scenarios.js'
@@ -158,4 +159,5 @@ export const SCENARIOS: readonly Scenario[] = [
   ...REVERT_SCENARIOS,
   ...SERVER_SNAPSHOT_SCENARIOS,
   ...SERVER_SNAPSHOT_DELETION_SCENARIOS,
+  ...MEMORY_SNAPSHOT_SCENARIOS,
 ]

@@ -4,17 +4,18 @@ import type { VmState } from '../../src/domain/server.js'
 import type { SnapshotKind } from '../../src/domain/server-snapshot.js'
 import { createServerSnapshot } from '../../src/domain/server-snapshot-operations.js'
 import type { Quiesce } from '../../src/domain/snapshot.js'
+import { planMemory } from '../../src/services/planned-memory.js'
 import { diskSnapshotRow, serverSnapshotRow } from '../support/rows.js'
 import { BASE, boot, pause, type Scenario, scenario, TOP, writing } from './stage.js'
 import type { Volumed, World } from './world.js'
 
-interface Pair {
+export interface Pair {
   readonly serverId: string
   readonly volumes: readonly [Volumed, Volumed]
 }
 
 /** A server with two disks, the second of several layers. */
-async function pair(world: World, vmState: VmState): Promise<Pair> {
+export async function pair(world: World, vmState: VmState): Promise<Pair> {
   const serverId = await world.server(vmState)
   const volumes = [await world.volume([BASE]), await world.volume([BASE, TOP])] as const
   for (const volume of volumes) await world.attach(serverId, volume)
@@ -30,11 +31,18 @@ async function pair(world: World, vmState: VmState): Promise<Pair> {
 }
 
 /** Rows as the service writes them, and the job. */
-async function take(world: World, { serverId, volumes }: Pair, kind: SnapshotKind, quiesce: Quiesce = 'none'): Promise<string> {
+export async function take(
+  world: World,
+  { serverId, volumes }: Pair,
+  kind: SnapshotKind,
+  quiesce: Quiesce = 'none',
+  withMemory = false,
+): Promise<string> {
   const { projectId, userId } = world.origin()
   const id = randomUUID()
   const disks: { diskSnapshotId: string; diskId: string; layerId: string | null }[] = []
-  const snapshot = serverSnapshotRow({ id, projectId, userId, serverId, kind, powerState: null, createdAt: world.clock.now() })
+  const given = { id, projectId, userId, serverId, kind, withMemory } as const
+  const snapshot = serverSnapshotRow({ ...given, powerState: null, createdAt: world.clock.now() })
   await world.db.transaction(async (s) => {
     await s.serverSnapshots.insert(snapshot)
     await s.quotas.take(projectId, id, { snapshots: 1 })
@@ -45,7 +53,17 @@ async function take(world: World, { serverId, volumes }: Pair, kind: SnapshotKin
     world.expected.set(part.id, world.expected.get(diskId) ?? new Map())
     disks.push({ diskSnapshotId: part.id, diskId, layerId: kind === 'external' ? await world.planned() : null })
   }
-  await world.enqueue(createServerSnapshot, { serverSnapshotId: id, serverId, kind, quiesce, disks, memoryStateId: null })
+  const memoryStateId = withMemory ? await plannedMemory(world, id, serverId, kind) : null
+  await world.enqueue(createServerSnapshot, { serverSnapshotId: id, serverId, kind, quiesce, disks, memoryStateId })
+  return id
+}
+
+async function plannedMemory(world: World, serverSnapshotId: string, serverId: string, kind: SnapshotKind): Promise<string> {
+  const id = randomUUID()
+  const { hostId, poolId, projectId } = world
+  const format = kind === 'internal' ? 'tag' : 'stream'
+  const planned = { id, projectId, hostId, serverId, serverSnapshotId, format, poolId, resumeAtStart: false, wasRunning: true } as const
+  await world.db.transaction((s) => planMemory(s, planned, world.clock.now()))
   return id
 }
 
