@@ -7,13 +7,16 @@ export interface Named {
   readonly name: string | null
 }
 
-const isUuid = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
+export const isUuid = (text: string): boolean => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
 
 export async function findServer(session: Session, nameOrId: string): Promise<Named> {
   // Nova's filter is a pattern.
   const pattern = `^${nameOrId.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`
   return await find(session, { service: 'compute', kind: 'server', path: '/servers', filter: pattern }, nameOrId)
 }
+
+export const findVolume = async (session: Session, nameOrId: string): Promise<Named> =>
+  await find(session, { service: 'volumev3', kind: 'volume', path: '/volumes', filter: nameOrId }, nameOrId)
 
 async function find(
   session: Session,

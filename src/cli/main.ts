@@ -9,6 +9,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { version } from '../version.js'
 import { addCapabilitiesCommand } from './capabilities-command.js'
+import { addChainCommands } from './chain-commands.js'
 import { ServiceError, UsageError } from './errors.js'
 import { addJobCommands } from './job-commands.js'
 import { addManagedSaveCommands } from './managed-save-commands.js'
@@ -24,7 +25,8 @@ const program = new Command('strata')
   .exitOverride()
 
 const tools = createTools(program)
-for (const add of [addServerSnapshotCommands, addManagedSaveCommands, addJobCommands, addCapabilitiesCommand]) add(program, tools)
+for (const add of [addServerSnapshotCommands, addChainCommands, addManagedSaveCommands, addJobCommands, addCapabilitiesCommand])
+  add(program, tools)
 for (const own of ['db', 'key'])
   program
     .command(own, { hidden: true })

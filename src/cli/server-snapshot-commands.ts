@@ -125,12 +125,14 @@ export const addServerSnapshotCommands: AddCommands = (program, tools) => {
     .description('its disks become what they were then; what was written since is given up')
     .addOption(choice('--power-state <state>', 'what the server does afterwards; needed unless it is off', POWER_STATES))
     .option('--keep-current', 'first take the present into a snapshot of its own')
+    .option('--plan <hash>', 'only if all is still as it was planned with')
     .addOption(waitOption())
-    .action(async (serverName: string, name: string, options: { powerState?: string; keepCurrent?: boolean; wait?: boolean }) => {
+    .action(async (serverName: string, name: string, options: RevertOptions) => {
       const { session, found } = await locate(tools, serverName, name)
       const body = {
         ...(options.powerState === undefined ? {} : { power_state: options.powerState }),
         ...(options.keepCurrent === true ? { keep_current: true } : {}),
+        ...(options.plan === undefined ? {} : { plan: options.plan }),
       }
       type Accepted = { job_id: string; power_state: string; kept_in: { server_snapshot_id: string } | null }
       const accepted = await session.call<Accepted>('strata', 'POST', `${onePath(found.id)}/revert`, body)
@@ -156,9 +158,11 @@ export const addServerSnapshotCommands: AddCommands = (program, tools) => {
       ),
     )
     .addOption(choice('--children <how>', 'bytes that several need: one hidden copy for all (the default), or merged into each', CHILDREN))
+    .option('--plan <hash>', 'of one snapshot: only if all is still as it was planned with')
     .addOption(waitOption())
     .action(async (serverName: string, names: readonly string[], options: DeleteOptions) => {
       if ((names.length === 0) !== (options.all === true)) throw new UsageError('name the snapshots, or say --all')
+      if (options.plan !== undefined && names.length !== 1) throw new UsageError('a plan is of one snapshot')
       const session = await tools.session()
       const server = await findServer(session, serverName)
       const all = await listSnapshots(session, server.id)
@@ -166,6 +170,7 @@ export const addServerSnapshotCommands: AddCommands = (program, tools) => {
       const query = new URLSearchParams(chosen.length > 1 ? chosen.map(({ id }) => ['id', id] as [string, string]) : [])
       if (options.mode !== undefined) query.set('mode', options.mode)
       if (options.children !== undefined) query.set('children', options.children)
+      if (options.plan !== undefined) query.set('plan', options.plan)
       const [only] = chosen
       const path = only !== undefined && chosen.length === 1 ? onePath(only.id) : snapshotsPath(server.id)
       const deletion = await session.call<Deletion>('strata', 'DELETE', `${path}?${query}`)
@@ -187,8 +192,15 @@ interface SetOptions {
   readonly protect?: boolean
   readonly expires?: string | false
 }
+interface RevertOptions {
+  readonly powerState?: string
+  readonly keepCurrent?: boolean
+  readonly plan?: string
+  readonly wait?: boolean
+}
 interface DeleteOptions {
   readonly all?: boolean
+  readonly plan?: string
   readonly mode?: string
   readonly children?: string
   readonly wait?: boolean

@@ -102,7 +102,13 @@ function consistencyFields(report: Consistency | null): (readonly [string, Cell]
 
 export interface SnapshotTree {
   readonly nodes: readonly TreeNode[]
-  readonly present: { readonly parent: string | null; readonly disks: readonly { readonly device: string; readonly depth: number }[] }
+  readonly present: { readonly parent: string | null; readonly disks: readonly PresentDisk[] }
+}
+interface PresentDisk {
+  readonly device: string
+  readonly disk_id: string
+  readonly volume_id: string | null
+  readonly depth: number
 }
 type TreeNode = Pick<ServerSnapshot, 'id' | 'name' | 'kind' | 'memory' | 'status' | 'protected' | 'is_current' | 'created_at'> & {
   readonly parent: string | null

@@ -26,3 +26,11 @@ export function diskChoice(text: string): DiskChoice {
     throw new InvalidArgumentError('It must be a device or volume, then ,snapshot=external|internal|no or ,pool=<name>.')
   return { name, ...Object.fromEntries(entries) }
 }
+const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 }
+/** 64m: what the service's own settings take too. */
+export function byteCount(text: string): number {
+  const [, digits, unit] = /^(\d{1,12})([kmgt]?)$/i.exec(text) ?? []
+  if (digits === undefined || unit === undefined)
+    throw new InvalidArgumentError('It must be a number of bytes, with k, m, g or t for its multiples of 1024.')
+  return Number(digits) * (UNITS[unit.toLowerCase()] ?? 1)
+}

@@ -154,7 +154,7 @@ describe('strata server-snapshot', () => {
   it('plans before anything is done', async () => {
     const gone = await strata.ok('server-snapshot', 'plan', 'delete', server, 'base', '--mode', 'discard')
     expect(gone).toMatch(/^possible +no$/m)
-    expect(gone).toMatch(/^takes along +left, .*right$/m)
+    expect(gone).toMatch(/^takes along .*left/m)
     expect(gone).toMatch(/^plan +[0-9a-f]{64}$/m)
     const back = await strata.json<{ deletes: unknown[] }>('server-snapshot', 'plan', 'revert', server, 'left')
     expect(back).toMatchObject({ kind: 'revert', possible: true, disks: expect.anything() })
@@ -164,7 +164,38 @@ describe('strata server-snapshot', () => {
   it('deletes one, several or all, and says for whose sake it does not', async () => {
     const refused = await strata.run('server-snapshot', 'delete', server, 'base', '--mode', 'discard')
     expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/"left".*\nrequest id: req-/s) })
+    const { hash } = await strata.json<{ hash: string }>('server-snapshot', 'plan', 'delete', server, 'left')
+    const stale = await strata.run('server-snapshot', 'delete', server, 'left', '--plan', hash, '--mode', 'discard_force')
+    expect(stale).toMatchObject({ code: 1, stderr: expect.stringContaining('request id: req-') })
+    await snapshot('delete', server, 'left', '--plan', hash)
+    const rest = await strata.run('server-snapshot', 'delete', server, '--all', '--wait')
+    expect(rest).toMatchObject({ code: 1, stderr: expect.stringContaining('1 of 3 snapshots are not deleted') })
+    expect(rest.stdout).toMatch(/right +refused +.*[Pp]rotected/)
+    expect(await strata.run('server-snapshot', 'delete', server, '--all')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/ {2}right: .*[Pp]rotected/),
+    })
+    await strata.ok('server-snapshot', 'set', server, 'right', '--no-protect')
+    await snapshot('delete', server, 'right')
+    expect(await strata.ok('server-snapshot', 'tree', server)).toMatch(/^\(the present\)/)
     expect((await strata.run('server-snapshot', 'delete', server)).code).toBe(2)
+  })
+})
+
+describe('strata chain', () => {
+  it("shows a volume's or a root disk's layers, and moves data between them", async () => {
+    await strata.ok('server-snapshot', 'create', server, 'low', '--wait')
+    const root = await strata.ok('chain', 'show', `${server}:vda`)
+    expect(root).toMatch(/^volume +-$/m)
+    expect(root).toMatch(/^depth +\d \(shortened beyond \d+, refused at \d+: rule of the default\)$/m)
+    expect(root).toMatch(/ sealed +qcow2 +default .*server_snapshot low$/m)
+    expect(await strata.ok('chain', 'pull', 'vm-data', '--speed', '64m', '--wait')).toMatch(/^job +\S+$/)
+    const kept = await strata.json<{ volume_id: string }>('chain', 'copy', 'vm-data', '--keep', '--name', 'vm-copy', '--wait')
+    expect(await strata.json('chain', 'show', 'vm-copy')).toMatchObject({ volume_id: kept.volume_id, depth: 1 })
+    const refused = await strata.run('chain', 'commit', 'vm-copy')
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/\nrequest id: req-/) })
+    expect(await strata.run('chain', 'show', `${server}:vdz`)).toMatchObject({ code: 1, stderr: expect.stringContaining('vda, vdb') })
+    expect(await strata.run('chain', 'pull', 'vm-data', '--speed', 'fast')).toMatchObject({ code: 2 })
   })
 })
 
