@@ -25,8 +25,9 @@ export function lineText(job: Job): string {
 /** Changes when a plain line is worth another one: with the state, and with every tenth part. */
 export const milestone = (job: Job): string => `${job.state} ${Math.floor((shareOf(job) ?? 0) * 10)}`
 
-function shareOf({ progress }: Job): number | undefined {
-  if (progress === null || progress.bytes_total <= 0) return undefined
+/** What was last heard of a job that is done was said before its end: then it is worth nothing. */
+function shareOf({ progress, state }: Job): number | undefined {
+  if (progress === null || progress.bytes_total <= 0 || (state === 'done' && progress.bytes_done < progress.bytes_total)) return undefined
   return Math.min(1, Math.max(0, progress.bytes_done / progress.bytes_total))
 }
 

@@ -82,6 +82,7 @@ describe('progress', () => {
     expect(barText(job(400 * MIB - 1), 80)).toContain(' 99 %')
     const ended = job(400 * MIB, { state: 'done', ended_at: '2026-11-21T00:00:00Z' })
     expect(lineText(ended)).toBe('pull-chain  done  100 %  400 MiB of 400 MiB')
+    expect(lineText(job(300 * MIB, { state: 'done' }))).toBe('pull-chain  done')
   })
 
   it('of a job whose bytes are not known is its state', () => {
