@@ -13,6 +13,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises'
 import { createServer, type Server, Socket } from 'node:net'
 import { AdapterError, refused, unavailable, unknown } from '../domain/errors.js'
 import type { MemorySaved, MemorySaveOptions, SaveOptions } from '../ports/hypervisor.js'
+import { PAUSE_MS, pressOn } from './memory-pace.js'
 import { isAlive, type ProcessIdentity } from './process.js'
 import type { Result } from './qmp/commands.js'
 import type { QmpSession } from './qmp/session.js'
@@ -34,11 +35,6 @@ const CANCEL_MS = 60_000
 /** Far more than any host writes: the default would hold a save to 128 MiB a second. */
 const UNBOUND = 2 ** 40
 
-/** QEMU ends its passes over memory when it expects to copy the rest within so many milliseconds of standing. */
-const PAUSE_MS = { usual: 300, least: 20 } as const
-/** What a guest that goes on may dirty again: from the first number of passes on it may stand twice as long each time, after the second it must. */
-const PASSES = { patient: 4, last: 16 } as const
-
 export async function saveMemory(ends: StreamEnds, path: string, options: MemorySaveOptions): Promise<MemorySaved> {
   const { signal, onProgress, goesOn = false } = options
   const { session, socketPath } = ends
@@ -58,7 +54,7 @@ export async function saveMemory(ends: StreamEnds, path: string, options: Memory
     await session.execute('migrate', { uri: `unix:${socketPath}` })
     const socket = await door.client
     tool = startZstd(['-q', '-1', '-c'], socket, file.fd)
-    const press = goesOn ? converge(session) : async () => {}
+    const press = goesOn ? pressOn(session) : async () => {}
     await settled(ends, changes, signal, tool, async (ram) => {
       onProgress?.({ bytesDone: ram.transferred, bytesTotal: ram.transferred + ram.remaining })
       await press(ram['dirty-sync-count'])
@@ -169,20 +165,6 @@ async function settled(
 }
 
 type Ram = NonNullable<Result<'query-migrate'>['ram']>
-
-/** A guest that dirties its memory as fast as it is copied would be copied for ever. */
-function converge(session: QmpSession): (passes: number) => Promise<void> {
-  let granted: number = PAUSE_MS.least
-  let isStopped = false
-  return async (passes) => {
-    const wanted = Math.min(PAUSE_MS.usual, PAUSE_MS.least * 2 ** Math.max(0, passes - PASSES.patient))
-    if (wanted > granted) await session.execute('migrate-set-parameters', { 'downtime-limit': wanted })
-    granted = Math.max(granted, wanted)
-    if (passes <= PASSES.last || isStopped) return
-    isStopped = true
-    await session.execute('stop')
-  }
-}
 
 async function loaded(
   { session, identity }: StreamEnds,

@@ -14,11 +14,11 @@ describe('the strategy of a snapshot', () => {
   })
 
   it('is refused as invalid, with every reason, when nobody bids', () => {
-    expect(() => selectStrategy({ ...target, withMemory: true })).toThrow(
+    expect(() => selectStrategy({ ...target, withMemory: true, vmState: 'stopped' })).toThrow(
       expect.objectContaining({
         kind: 'invalid',
         message:
-          'No way to take this snapshot: qemu-external: it does not keep memory; qemu-internal: it keeps snapshots inside the disks.',
+          'No way to take this snapshot: qemu-external: a server that is off has no memory; qemu-internal: it keeps snapshots inside the disks.',
       }),
     )
   })
@@ -27,6 +27,8 @@ describe('the strategy of a snapshot', () => {
     expect(selectStrategy(target)).toBe(qemuExternal)
     expect(selectStrategy({ ...target, formats: ['raw'] })).toBe(qemuExternal)
     expect(selectStrategy({ ...target, kind: 'internal' })).toBe(qemuInternal)
+    expect(selectStrategy({ ...target, withMemory: true })).toBe(qemuExternal)
+    expect(selectStrategy({ ...target, withMemory: true, kind: 'internal', vmState: 'paused' })).toBe(qemuInternal)
     expect([strategyOf('external', false), strategyOf('internal', false)]).toEqual([qemuExternal, qemuInternal])
     expect(() => selectStrategy({ ...target, kind: 'internal', formats: ['qcow2', 'raw'] })).toThrow('a raw disk cannot hold snapshots')
   })
