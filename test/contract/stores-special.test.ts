@@ -1,9 +1,11 @@
 /** Servers, layers, images and quotas: what is more than a table. */
 import { randomUUID } from 'node:crypto'
 import { expect, it } from 'vitest'
+import { pullChain } from '../../src/domain/chain-operations.js'
+import { dropLayer } from '../../src/domain/operations.js'
 import { ANY, type Database } from '../../src/ports/stores.js'
 import { describeOnEachDatabase } from '../support/databases.js'
-import { AT, diskSnapshotRow, imageRow, layerRow, serverRow, snapshotRow } from '../support/rows.js'
+import { AT, diskSnapshotRow, imageRow, layerRow, serverRow, serverSnapshotRow, snapshotRow } from '../support/rows.js'
 
 describeOnEachDatabase('special stores', (database) => {
   it('moves a server only from the states and tasks expected, no task among them', async () => {
@@ -48,6 +50,52 @@ describeOnEachDatabase('special stores', (database) => {
     expect(await db.read.tokens.holder(ids.bare)).toMatchObject({ user: { id: ids.user }, project: undefined, roles: [] })
     expect(await db.read.tokens.holder(ids.orphan)).toBeUndefined()
     expect(await db.read.tokens.holder(randomUUID())).toBeUndefined()
+  })
+
+  it('tells of each layer of a chain who keeps it, what stands on it, and which snapshots are inside', async () => {
+    const { db } = database()
+    const base = layerRow()
+    const top = layerRow({ parentId: base.id })
+    const branch = layerRow({ parentId: base.id })
+    const whole = serverSnapshotRow({ name: 'inside' })
+    const part = diskSnapshotRow({ serverSnapshotId: whole.id, layerId: base.id, tag: 't' })
+    const other = serverSnapshotRow({ name: 'beside' })
+    const untagged = diskSnapshotRow({ serverSnapshotId: other.id, layerId: top.id, tag: null })
+    const snapshot = snapshotRow({ layerId: base.id, status: 'available' })
+    await db.transaction(async (s) => {
+      for (const layer of [base, top, branch]) await s.layers.insert(layer)
+      for (const row of [whole, other]) await s.serverSnapshots.insert(row)
+      for (const row of [part, untagged]) await s.diskSnapshots.insert(row)
+      await s.snapshots.insert(snapshot)
+    })
+    const pins = [
+      { kind: 'disk_snapshot', id: part.id },
+      { kind: 'snapshot', id: snapshot.id },
+    ]
+    expect(await db.read.layers.links(top.id)).toMatchObject([
+      { layer: { id: top.id }, pins: [{ kind: 'disk_snapshot', id: untagged.id }], children: [], tags: [] },
+      { layer: { id: base.id }, pins, children: [{ id: top.id }, { id: branch.id }], tags: ['inside'] },
+    ])
+    expect(await db.read.layers.links(randomUUID())).toEqual([])
+  })
+
+  it('changes the limit of a job that has one and is not over, within its project', async () => {
+    const { db } = database()
+    const [hostId, projectId]: [string, string] = [randomUUID(), randomUUID()]
+    const options = { hostId, origin: { projectId, userId: 'u', requestId: 'r' } }
+    const input = { diskId: randomUUID(), baseLayerId: null, bytesPerSecond: 0 }
+    const id = await db.transaction((s) => s.jobs.enqueue(pullChain, input, options))
+    const unlimited = await db.transaction((s) => s.jobs.enqueue(dropLayer, { layerId: randomUUID() }, options))
+    const limit = async (job: string, project = projectId): Promise<boolean> =>
+      await db.transaction((s) => s.jobs.limit({ projectId: project }, job, 7))
+    expect([await limit(id, 'another'), await limit(unlimited), await limit(id), await limit(id)]).toEqual([false, false, true, true])
+    expect((await db.read.jobs.find(ANY, id))?.input).toEqual({ ...input, bytesPerSecond: 7 })
+    for (const _ of [id, unlimited]) {
+      const wanted = { hostId, workerId: 'w', now: Date.now() * 1000, leaseFor: 60_000_000, except: [] }
+      const claim = await db.transaction((s) => s.jobs.claim(wanted))
+      if (claim !== undefined) await db.transaction((s) => s.jobs.settle(claim.lease, 'done', null))
+    }
+    expect(await limit(id)).toBe(false)
   })
 
   it('walks a chain down, finds children and everything above, and holds on to parents', async () => {

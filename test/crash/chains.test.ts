@@ -117,6 +117,30 @@ describe.each(Object.entries(WAYS))('a %s in a running guest', { timeout: 60_000
   })
 })
 
+const MOVES = {
+  'copy-disk': { step: 'copy-data', begin: WAYS['copy that the disk moves to'] },
+  'commit-chain': { step: 'commit-data', begin: WAYS.commit },
+}
+
+describe.each(Object.entries(MOVES))('a guest whose disk moves by %s', { timeout: 60_000 }, (operation, { step, begin }) => {
+  it('stands still until the tables say where to, so that nothing is lost if QEMU and the worker die then', async () => {
+    const { serverId, volume } = await served(world, 'active', LAYERS)
+    await begin(volume)
+    const states: string[] = []
+    const atGap = async (gap: string): Promise<void> => {
+      if (!gap.startsWith(`${step}:`) || gap.endsWith('before-apply') || states.length === 2) return
+      const monitor = await openMonitor(socketOf(world, serverId))
+      states.push((await monitor.ask<{ status: string }>('query-status')).status)
+      monitor.close()
+      if (gap.endsWith('before-done')) await killGuests(world.dir)
+    }
+    await drive(world, { operation, fault: { kind: 'killed', gap: `${step}:before-done` }, atGap })
+    expect(states).toEqual(['paused', 'paused'])
+    expect((await jobs(operation))[0]?.state).toBe('done')
+    expect(await judge(world)).toEqual([])
+  })
+})
+
 describe('a copy of a disk at rest', { timeout: 60_000 }, () => {
   it('is cancelled while it copies, and leaves no file and no process', async () => {
     const volume = await world.volume([HEAVY, TOP])

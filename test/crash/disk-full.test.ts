@@ -8,7 +8,9 @@ import { chosenSeed, random } from './random.js'
 import { SCENARIOS } from './scenarios.js'
 
 const seed = chosenSeed()
-const WITH_FILES = SCENARIOS.map(({ name }) => name).filter((name) => /^(create|clone|capture|export|import|merge|attach)-/.test(name))
+const WITH_FILES = SCENARIOS.map(({ name }) => name).filter((name) =>
+  /^(create|clone|capture|export|import|merge|attach|pull|commit|copy)-/.test(name),
+)
 const next = random(seed)
 const SOME = WITH_FILES.toSorted(() => next() - 0.5).slice(0, 3)
 
