@@ -1,7 +1,7 @@
 /** `strata job …`: what the service is at, how far it is, and what became of it. */
 
 import { explainJob, type Job, type JobDetail, mustEndWell, watchJob } from './job.js'
-import { lineText } from './progress.js'
+import { progressText } from './progress.js'
 import { type Column, durationText, renderRecord, renderTable, timeText } from './text.js'
 import { type AddCommands, choice } from './tools.js'
 import { wholeNumber } from './values.js'
@@ -74,6 +74,7 @@ const tookText = ({ started_at, ended_at }: Job): string | null =>
 const fineDuration = (seconds: number): string => (seconds < 1 ? `${Math.round(seconds * 1000)} ms` : durationText(seconds))
 
 function detailText({ job, steps, explanation, guest_paused_ms }: JobDetail): string {
+  const progress = progressText(job)
   const record = renderRecord([
     ['id', job.id],
     ['operation', job.operation],
@@ -81,7 +82,7 @@ function detailText({ job, steps, explanation, guest_paused_ms }: JobDetail): st
     ['of', `${job.resource_type} ${job.resource_id}`],
     ['created', timeText(job.created_at)],
     ['took', tookText(job)],
-    ...(job.progress === null ? [] : [['progress', lineText(job)] as const]),
+    ...(progress === undefined ? [] : [['progress', progress.trimStart()] as const]),
     ...(guest_paused_ms === null ? [] : [['guest paused', `${guest_paused_ms} ms`] as const]),
     ['so', explanation.sentence],
     ...(explanation.you_can.length === 0 ? [] : [['you can', explanation.you_can.join('; ')] as const]),

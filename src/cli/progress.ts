@@ -18,8 +18,14 @@ export function barText(job: Job, columns: number): string {
 }
 
 export function lineText(job: Job): string {
+  const known = progressText(job)
+  return `${job.operation}  ${job.state}${known === undefined ? '' : `  ${known}`}`
+}
+
+/** Undefined: nothing is known, or worth telling. */
+export function progressText(job: Job): string | undefined {
   const share = shareOf(job)
-  return `${job.operation}  ${job.state}${share === undefined ? '' : `  ${percent(share)}  ${measures(job)}`}`
+  return share === undefined ? undefined : `${percent(share)}  ${measures(job)}`
 }
 
 /** Changes when a plain line is worth another one: with the state, and with every tenth part. */

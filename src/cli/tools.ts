@@ -28,7 +28,10 @@ export function createTools(program: Command): Tools {
     },
     terminal: {
       isTTY: process.stderr.isTTY === true,
-      columns: process.stderr.columns ?? 80,
+      // Asked each time: windows change.
+      get columns() {
+        return process.stderr.columns || 80
+      },
       write: (text) => void process.stderr.write(text),
     },
     print,
