@@ -2,15 +2,14 @@
  * The MemoryFiles port: saved memory gets its name only when it is on disk, and a seal by which any change is seen. What is
  * sealed is the state's id (or one guest's memory could be put in another's place), what it is bound to, and every byte.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { AdapterError, refused, unknown } from '../domain/errors.js'
 import type { MemoryBinding } from '../domain/memory-state.js'
 import type { MemoryFiles } from '../ports/memory.js'
 import { newestKey, readKey } from './memory-keys.js'
-
-const CHUNK = 1024 * 1024
 
 export function createMemoryFiles({ stateDir }: { stateDir: string }): MemoryFiles {
   return {
@@ -53,26 +52,42 @@ async function macOf(
   path: string,
   signal: AbortSignal,
 ): Promise<{ mac: Buffer; size: number }> {
-  const hmac = createHmac('sha256', key)
-  hmac.update(`${id}\n${canonical(binding)}\n`)
-  const file = await open(path, 'r').catch((cause: unknown) => {
-    throw refused('saved memory cannot be read', { cause })
-  })
-  const buffer = Buffer.allocUnsafe(CHUNK)
-  let size = 0
+  const stopped = (): Error => unknown('reading saved memory was stopped', { cause: signal.reason })
+  if (signal.aborted) throw stopped()
+  const workerData = { path, key: key.toString('hex'), head: `${id}\n${canonical(binding)}\n` }
+  // As large as a guest's memory: read elsewhere, the event loop stays free.
+  const thread = new Worker(`(${threadBody.toString()})()`, { eval: true, workerData })
+  let stop: (() => void) | undefined
   try {
-    for (;;) {
-      if (signal.aborted) throw unknown('reading saved memory was stopped', { cause: signal.reason })
-      const { bytesRead } = await file.read(buffer, 0, CHUNK, size)
-      if (bytesRead === 0) return { mac: hmac.digest(), size }
-      hmac.update(buffer.subarray(0, bytesRead))
-      size += bytesRead
-    }
-  } catch (cause) {
-    throw cause instanceof AdapterError ? cause : refused('saved memory cannot be read', { cause, reason: 'pool-io' })
+    const { mac, size } = await new Promise<{ mac: string; size: number }>((resolve, reject) => {
+      stop = () => reject(stopped())
+      signal.addEventListener('abort', stop, { once: true })
+      thread.once('message', resolve)
+      thread.once('error', (cause) => reject(refused('saved memory cannot be read', { cause, reason: 'pool-io' })))
+      thread.once('exit', () => reject(unknown('the thread that reads saved memory ended early')))
+    })
+    return { mac: Buffer.from(mac, 'hex'), size }
   } finally {
-    await file.close()
+    if (stop !== undefined) signal.removeEventListener('abort', stop)
+    await thread.terminate()
   }
+}
+
+/** Runs in the thread, from its text: it may use nothing of this file. */
+function threadBody(): void {
+  const { parentPort, workerData } = process.getBuiltinModule('node:worker_threads')
+  const { closeSync, openSync, readSync } = process.getBuiltinModule('node:fs')
+  const hmac = process.getBuiltinModule('node:crypto').createHmac('sha256', Buffer.from(workerData.key, 'hex'))
+  hmac.update(workerData.head)
+  const file = openSync(workerData.path, 'r')
+  const buffer = Buffer.allocUnsafe(1024 * 1024)
+  let size = 0
+  for (let count = readSync(file, buffer); count > 0; count = readSync(file, buffer)) {
+    hmac.update(buffer.subarray(0, count))
+    size += count
+  }
+  closeSync(file)
+  parentPort?.postMessage({ mac: hmac.digest('hex'), size })
 }
 
 /** The same text whatever order a database gives the keys back in. */
