@@ -5,13 +5,18 @@
 import { DomainError } from '../domain/errors.js'
 import type { RevertServerInput } from '../domain/server-snapshot-operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
-import type { UndoableBrick } from './tools.js'
+import { requireSnapshotMemory } from './load-memory.js'
+import { memoryOf, waysBack } from './revert-disks.js'
+import type { Tools, UndoableBrick } from './tools.js'
 
 export const checkRevert = (input: RevertServerInput): UndoableBrick => ({
   kind: 'undoable',
   name: 'check-revert',
   probe: async () => 'absent',
-  apply: async (_, tools) => await check(tools.db.read, input),
+  async apply(_, tools) {
+    await check(tools.db.read, input)
+    if (input.withMemory) await checkMemory(tools, input)
+  },
   undo: async () => {},
 })
 
@@ -25,6 +30,15 @@ async function check(stores: Stores, { serverId, serverSnapshotId, disks, keptIn
     const disk = await stores.disks.find(ANY, diskId)
     if (disk?.serverId !== serverId) throw refuse('A disk of the snapshot is not attached to the server any more.')
   }
+}
+
+/** Intact, of this machine, and with disks that become exactly what it knows. */
+async function checkMemory(tools: Tools, { serverId, serverSnapshotId, disks }: RevertServerInput): Promise<void> {
+  for (const { kind, disk, part } of await waysBack(tools.db.read, disks)) {
+    if (kind === 'copy') throw refuse('The memory cannot be loaded: a later snapshot was taken on top of the layer that holds it.')
+    if (disk.virtualSize !== part.virtualSize) throw refuse('The memory cannot be loaded: a disk has another size since.')
+  }
+  await requireSnapshotMemory(tools, serverId, await memoryOf(tools.db.read, serverSnapshotId))
 }
 
 const refuse = (sentence: string): DomainError => new DomainError('invalidState', sentence)

@@ -9,7 +9,7 @@
  * Which of them it is follows from the tables: the job holds the disk's chain, so they stay what they are.
  */
 import type { Disk } from '../domain/disk.js'
-import { NeedsAttention } from '../domain/errors.js'
+import { DomainError, NeedsAttention } from '../domain/errors.js'
 import type { DiskSnapshot } from '../domain/server-snapshot.js'
 import type { RevertedDisk } from '../domain/server-snapshot-operations.js'
 import type { Chain, LayerFile } from '../ports/block.js'
@@ -35,6 +35,12 @@ export async function waysBack(stores: Stores, disks: readonly RevertedDisk[]): 
       return { ...one, disk, part: { ...part, layerId: part.layerId }, kind } as const
     }),
   )
+}
+
+export async function memoryOf(stores: Stores, serverSnapshotId: string): Promise<string> {
+  const [state] = await stores.memoryStates.list(ANY, { where: { serverSnapshotId: { is: serverSnapshotId } }, limit: 1 })
+  if (state === undefined) throw new DomainError('invalidState', 'The snapshot has no memory.')
+  return state.id
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Forward: the server does what it is to do on its new tops. Its old QEMU was ended before this was begun, so whichever runs
+ * Forward: the server does what it is to do on its new tops, started anew or gone on with from its memory. Its old QEMU was ended before this was begun, so whichever runs
  * now was launched here. One that will not start is no reason to try for ever: asked twice, for a QEMU that was killed in
  * its start is told as one that would not, the server stays off, and the job's end says why.
  */
@@ -9,6 +9,8 @@ import type { CapturedPower } from '../domain/server-snapshot.js'
 import type { RunState } from '../ports/hypervisor.js'
 import { endGuest } from './guest.js'
 import { guestSpec } from './guest-spec.js'
+import { launchFromMemory } from './load-memory.js'
+import { memoryOf } from './revert-disks.js'
 import type { Observed } from './step.js'
 import type { ForwardBrick, Tools } from './tools.js'
 
@@ -34,15 +36,7 @@ export const startReverted = (serverId: string, power: CapturedPower): ForwardBr
   },
   async apply(_, tools) {
     if (power === 'stopped') return
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await start(tools, serverId, power)
-      } catch (error) {
-        if (!(error instanceof AdapterError) || error.outcome !== 'refused') throw error
-        await endGuest(tools, serverId)
-        if (attempt >= ATTEMPTS) return tools.learn({ refused: sentenceOf(error.reason) } satisfies StartFacts)
-      }
-    }
+    await attempt(tools, serverId, 'the server could not be started on them', () => start(tools, serverId, power))
   },
 })
 
@@ -59,5 +53,65 @@ async function start(tools: Tools, serverId: string, power: CapturedPower): Prom
   if (guest !== undefined && WAITING.includes(await guest.runState())) await guest.resume()
 }
 
-const sentenceOf = (reason: Reason | undefined): string =>
-  `The disks were reverted, but the server could not be started on them.${reason === undefined ? '' : ` ${REASONS[reason]}`}`
+export const LOAD = 'load-reverted'
+
+/**
+ * Forward: a guest that stands where its memory was saved. Nobody can tell by looking whether one that stands was loaded to
+ * the end, and none of them has run yet: whatever is there is ended, and it is loaded anew.
+ */
+export const loadReverted = (serverId: string, serverSnapshotId: string): ForwardBrick => ({
+  kind: 'forward',
+  name: LOAD,
+  probe: async () => 'absent',
+  async apply(_, tools) {
+    const memoryStateId = await memoryOf(tools.db.read, serverSnapshotId)
+    await attempt(tools, serverId, 'the memory could not be loaded, and the server is off', async () => {
+      if (await tools.hypervisor.isRunning(serverId)) await endGuest(tools, serverId)
+      await launchFromMemory(tools, serverId, memoryStateId)
+    })
+  },
+})
+
+/**
+ * Forward: it goes on. One that was lost from here on is not loaded again: whether it ran before nobody knows, and then its
+ * disks are others than its memory knows.
+ */
+export const resumeReverted = (serverId: string, power: CapturedPower): ForwardBrick => ({
+  kind: 'forward',
+  name: START,
+  probe: async () => 'absent',
+  async apply(_, tools) {
+    // It was refused: there is none.
+    const { refused } = await factsOf(tools, LOAD)
+    if (refused !== undefined) return tools.learn({ refused } satisfies StartFacts)
+    const guest = await tools.hypervisor.find(serverId)
+    if (guest === undefined) {
+      await tools.hypervisor.kill(serverId)
+      return tools.learn({ refused: LOST } satisfies StartFacts)
+    }
+    const state = await guest.runState()
+    if (power === 'running' && state !== 'running' && state !== 'shutdown') await guest.resume()
+  },
+})
+
+async function attempt(tools: Tools, serverId: string, what: string, act: () => Promise<void>): Promise<void> {
+  for (let count = 1; ; count++) {
+    try {
+      return await act()
+    } catch (error) {
+      if (!(error instanceof AdapterError) || error.outcome !== 'refused') throw error
+      await endGuest(tools, serverId)
+      if (count >= ATTEMPTS) return tools.learn({ refused: sentenceOf(what, error.reason) } satisfies StartFacts)
+    }
+  }
+}
+
+const LOST = 'The disks were reverted, but the hypervisor process of the server was lost at the moment it was to go on.'
+
+async function factsOf(tools: Tools, step: string): Promise<StartFacts> {
+  const rows = await tools.db.read.jobs.steps(tools.jobId)
+  return (rows.find((row) => row.name === step)?.facts ?? {}) as StartFacts
+}
+
+const sentenceOf = (what: string, reason: Reason | undefined): string =>
+  `The disks were reverted, but ${what}.${reason === undefined ? '' : ` ${REASONS[reason]}`}`

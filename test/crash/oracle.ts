@@ -173,11 +173,9 @@ export async function judge(world: World, { mayLeak = false } = {}): Promise<str
   return wrong
 }
 
-/** A revert that is done has reverted; one that failed may have, and the server was not started: then the tables' tree says so. */
+/** A revert that is done has reverted; one that failed may have, and the server was not started: then it says so. */
 async function hasReverted(world: World): Promise<boolean> {
   const where = { projectId: { is: world.projectId }, operation: { in: ['revert-server', 'revert-volume'] } }
   const [job] = await world.db.read.jobs.list(ANY, { where })
-  if (job?.state !== 'failed') return job?.state === 'done'
-  const { serverId = '', serverSnapshotId } = job.input as { serverId?: string; serverSnapshotId?: string }
-  return serverSnapshotId !== undefined && (await world.db.read.servers.find(ANY, serverId))?.currentSnapshotId === serverSnapshotId
+  return job?.state === 'done' || (job?.state === 'failed' && job.error?.message.startsWith('The disks were reverted') === true)
 }

@@ -4,12 +4,14 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { VmState } from '../../src/domain/server.js'
-import type { CapturedPower } from '../../src/domain/server-snapshot.js'
+import type { CapturedPower, SnapshotKind } from '../../src/domain/server-snapshot.js'
 import { revertServer, revertVolume } from '../../src/domain/server-snapshot-operations.js'
 import { ANY } from '../../src/ports/stores.js'
+import { drive, writeInGuest } from './engine.js'
 import { type Content, makeImage } from './images.js'
 import { serverSnapshotRow } from './rows.js'
-import { BASE, boot, merged, pause, type Scenario, SMALL, scenario, TOP, writing } from './stage.js'
+import { pair, take } from './server-snapshot-scenarios.js'
+import { BASE, boot, deviceOf, merged, pause, type Scenario, SMALL, scenario, socketOf, TOP, writing } from './stage.js'
 import { DISK_MIB, MIB, type Volumed, type World } from './world.js'
 
 export interface Part {
@@ -89,9 +91,10 @@ interface Way {
   readonly target: { readonly id: string; readonly partIds: readonly string[] }
   readonly powerState: CapturedPower
   readonly keptIn: string | null
+  readonly withMemory?: boolean
 }
 
-async function goBack(world: World, { serverId, volumes, target, powerState, keptIn }: Way): Promise<void> {
+async function goBack(world: World, { serverId, volumes, target, powerState, keptIn, withMemory = false }: Way): Promise<void> {
   const disks = await Promise.all(
     volumes.map(async ({ diskId }, at) => ({ diskSnapshotId: target.partIds[at] ?? '', diskId, layerId: await world.planned() })),
   )
@@ -106,7 +109,7 @@ async function goBack(world: World, { serverId, volumes, target, powerState, kep
     disks,
     layerIds,
     powerState,
-    withMemory: false,
+    withMemory,
     keptIn,
   })
 }
@@ -170,6 +173,27 @@ async function seal(world: World, { diskId, layerIds }: Volumed, content: Conten
   world.expected.set(diskId, merged(world.expected.get(diskId) ?? new Map(), content))
 }
 
+/** A snapshot with memory is taken for good first; the guest writes on; then it goes back to where it was. */
+const fromMemory = (kind: SnapshotKind, state: 'active' | 'paused'): Scenario =>
+  scenario('revert-server', `${kind}, with memory, ${state === 'active' ? 'running' : 'paused'}`, true, async (world) => {
+    const server = await pair(world, state)
+    const { serverId, volumes } = server
+    const id = await take(world, server, kind, 'none', true)
+    await drive(world, { operation: 'create-server-snapshot', fault: { kind: 'none' } })
+    const parts = await world.db.read.diskSnapshots.list(ANY, { where: { serverSnapshotId: { is: id } } })
+    const partIds = volumes.map(({ diskId }) => parts.find((part) => part.diskId === diskId)?.id ?? '')
+    for (const [at, { diskId }] of volumes.entries()) world.reverted.set(diskId, world.expected.get(partIds[at] ?? '') ?? new Map())
+    const { diskId } = volumes[0]
+    if (state === 'active') {
+      await writeInGuest(socketOf(world, serverId), deviceOf(diskId), 4, 0x71)
+      world.expected.set(diskId, new Map(world.expected.get(diskId)).set(4, 0x71))
+    }
+    await world.db.transaction((s) => s.servers.update(serverId, { taskState: 'rebuilding' }))
+    const powerState = state === 'active' ? 'running' : 'paused'
+    await goBack(world, { serverId, volumes, target: { id, partIds }, powerState, keptIn: null, withMemory: true })
+    return state === 'active' ? writing(serverId, volumes[0]) : {}
+  })
+
 export const REVERT_SCENARIOS: readonly Scenario[] = [
   from('active', 'running', 'running, to running'),
   from('active', 'stopped', 'running, to off'),
@@ -180,6 +204,9 @@ export const REVERT_SCENARIOS: readonly Scenario[] = [
   fromTags('active', 'running', 'to tags in its disks', false),
   fromTags('stopped', 'stopped', 'off, to tags in its disks', false),
   fromTags('active', 'running', 'to tags, one of them sealed since', true),
+  fromMemory('external', 'active'),
+  fromMemory('external', 'paused'),
+  fromMemory('internal', 'active'),
   from('active', 'running', 'whose present could not be kept', 'error'),
   scenario('revert-volume', 'to its latest snapshot', false, async (world) => {
     const volume = await world.volume([BASE, SMALL, TOP], { status: 'reverting' })

@@ -21,6 +21,8 @@ import { describeOne, requireServer, requireServerSnapshot, type ServerSnapshotR
 
 export interface RevertRequest {
   readonly powerState?: CapturedPower | undefined
+  /** Go on where it was, where that is not said if the snapshot has memory. */
+  readonly memory?: boolean | undefined
   readonly keepCurrent: boolean
   /** Hash of a plan: refused if the world is not the one it was made for. */
   readonly plan?: string | undefined
@@ -30,6 +32,7 @@ export interface AcceptedRevert {
   readonly record: ServerSnapshotRecord
   readonly jobId: string
   readonly powerState: CapturedPower
+  readonly withMemory: boolean
   /** The snapshot of the present, and the job that takes it. */
   readonly kept: { readonly id: string; readonly jobId: string } | null
 }
@@ -48,8 +51,8 @@ export const createServerRevertService = (deps: Pick<ServiceDeps, 'db' | 'clock'
           const snapshot = await requireServerSnapshot(stores, caller, snapshotId)
           const server = await requireServer(stores, caller, snapshot.serverId)
           allowMember(caller, 'server_snapshot:revert')
-          const { powerState = null, keepCurrent, plan } = request
-          await requirePlan(stores, server, { kind: 'revert', id: snapshotId, powerState, memory: null, keepCurrent }, plan)
+          const { powerState = null, memory = null, keepCurrent, plan } = request
+          await requirePlan(stores, server, { kind: 'revert', id: snapshotId, powerState, memory, keepCurrent }, plan)
           const accepted = await accept(stores, { caller, server, snapshot, request, now: deps.clock.now() })
           return { answer: reply(accepted), hostId: server.hostId }
         })
@@ -77,9 +80,11 @@ async function accept(stores: Stores, wish: Wish): Promise<AcceptedRevert> {
   if (snapshot.status !== 'available') throw await conflict(stores, server, gone)
   await requireNothingSaved(stores, server)
   const parts = await requireParts(stores, server, snapshot)
-  const powerState = powerOf(server, request)
+  const withMemory = request.memory ?? snapshot.withMemory
+  if (withMemory) await requireMemory(stores, wish, parts)
+  const powerState = powerOf(wish, withMemory)
   // While the server is still what it is: the kept snapshot is taken of it as it runs.
-  const kept = request.keepCurrent ? await keep(stores, wish, parts) : null
+  const kept = request.keepCurrent ? await keep(stores, wish, { parts, withMemory }) : null
   await moveServer(stores, server, 'revert', ALLOWED, { taskState: 'rebuilding', updatedAt: now })
   if (!(await stores.serverSnapshots.transition(snapshot.id, ['available'], { status: 'reverting', updatedAt: now })))
     throw await conflict(stores, server, gone)
@@ -91,12 +96,12 @@ async function accept(stores: Stores, wish: Wish): Promise<AcceptedRevert> {
     disks: await planTops(stores, parts, now),
     layerIds: parts.flatMap(({ layerId }) => layerId ?? []),
     powerState,
-    withMemory: false,
+    withMemory,
     keptIn: kept?.id ?? null,
   }
   const jobId = await stores.jobs.enqueue(revertServer, input, enqueueOptions(caller, server))
   const reverting = await requireServerSnapshot(stores, caller, snapshot.id)
-  return { record: await describeOne(stores, reverting), jobId, powerState, kept }
+  return { record: await describeOne(stores, reverting), jobId, powerState, withMemory, kept }
 }
 
 /** Its memory fits the disks as they are and no others. */
@@ -122,8 +127,44 @@ async function requireParts(stores: Stores, server: Server, snapshot: ServerSnap
 
 const nameOf = ({ device, volumeId }: DiskSnapshot): string => (volumeId === null ? device : `${device} (volume ${volumeId})`)
 
+/** What the worker would refuse, as far as the tables know it. */
+async function requireMemory(stores: Stores, { server, snapshot }: Wish, parts: readonly DiskSnapshot[]): Promise<void> {
+  const refuse = (why: string, extra: Readonly<Record<string, unknown>> = {}) =>
+    new DomainError('invalidState', `${why} Its disks alone can be gone back to: say memory false and a power_state.`, { extra })
+  const saved = await stores.memoryStates.count(ANY, { serverSnapshotId: { is: snapshot.id }, status: { is: 'saved' } })
+  if (saved === 0) throw refuse(`Server snapshot ${snapshot.id} has no memory.`)
+  const disks = await stores.disks.list(ANY, { where: { serverId: { is: server.id } } })
+  const added = disks.filter((disk) => !parts.some((part) => part.diskId === disk.id))
+  if (added.length > 0) throw refuse(`Server ${server.id} has disks that the memory of the snapshot does not know.`)
+  const of = (part: DiskSnapshot) => disks.find((disk) => disk.id === part.diskId)
+  const resized = parts.filter((part) => of(part)?.virtualSize !== part.virtualSize)
+  if (resized.length > 0) throw refuse(`Resized since the snapshot was taken: ${resized.map(nameOf).join(', ')}.`)
+  const sealed = parts.filter((part) => part.tag !== null && of(part)?.topLayerId !== part.layerId)
+  if (sealed.length === 0) return
+  const later = await takenOnTop(stores, sealed)
+  const names = later.length === 0 ? '' : `: ${later.map(({ name }) => `"${name}"`).join(', ')}`
+  throw refuse(`Its memory is below what was sealed since${names}.`, { snapshots: later.map(({ id }) => id) })
+}
+
+/** Those whose parts are sealed layers of these disks, at or above the tags. */
+async function takenOnTop(stores: Stores, sealed: readonly DiskSnapshot[]): Promise<ServerSnapshot[]> {
+  const layerIds = new Set<string>()
+  for (const { layerId } of sealed) {
+    if (layerId === null) continue
+    for (const id of [layerId, ...(await stores.layers.descendants(layerId)).map((layer) => layer.id)]) layerIds.add(id)
+  }
+  const where = { diskId: { in: sealed.map(({ diskId }) => diskId) }, tag: { is: null }, layerId: { in: [...layerIds] } }
+  const ids = (await stores.diskSnapshots.list(ANY, { where })).map((part) => part.serverSnapshotId)
+  return ids.length === 0 ? [] : await stores.serverSnapshots.list(ANY, { where: { id: { in: ids } } })
+}
+
 /** Disks do not change under a running guest: whether it starts anew is for the caller to say. */
-function powerOf({ vmState }: Server, { powerState }: RevertRequest): CapturedPower {
+function powerOf({ server: { vmState }, snapshot, request: { powerState } }: Wish, withMemory: boolean): CapturedPower {
+  if (withMemory) {
+    if (powerState === 'stopped')
+      throw new DomainError('invalid', 'A server that goes on from its memory is running or paused, not stopped.')
+    return powerState ?? (snapshot.powerState === 'paused' ? 'paused' : 'running')
+  }
   if (powerState !== undefined) return powerState
   if (vmState === 'stopped') return 'stopped'
   throw new DomainError(
@@ -132,14 +173,22 @@ function powerOf({ vmState }: Server, { powerState }: RevertRequest): CapturedPo
   )
 }
 
-/** Of the same kind as what is gone back to where that is a tag in the disks' tops: sealing those would cost a copy of each. */
-async function keep(stores: Stores, { caller, server, snapshot, now }: Wish, parts: readonly DiskSnapshot[]) {
+interface Keeping {
+  readonly parts: readonly DiskSnapshot[]
+  readonly withMemory: boolean
+}
+
+/**
+ * With memory where memory is gone back to and the server has any. Of the same kind as what is gone back to where that is a
+ * tag in the disks' tops: sealing those would cost a copy of each, and the memory in them.
+ */
+async function keep(stores: Stores, { caller, server, snapshot, now }: Wish, { parts, withMemory }: Keeping) {
   const tops = await stores.disks.list(ANY, { where: { id: { in: parts.map(({ diskId }) => diskId) } } })
   const inPlace = parts.some(({ tag, layerId }) => tag !== null && tops.some((disk) => disk.topLayerId === layerId))
   const request = {
     description: `Before going back to ${snapshot.name}.`,
     kind: inPlace ? ('internal' as const) : ('external' as const),
-    memory: false,
+    memory: withMemory && server.vmState !== 'stopped',
     disks: [],
     metadata: {},
     protected: false,

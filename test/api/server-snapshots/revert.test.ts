@@ -89,6 +89,48 @@ it('a server that is off stays off where nothing else is said, whether the snaps
   expect(nova.body.server.status).toBe('REBUILD')
 })
 
+describe('memory', () => {
+  /** As the operation leaves it. */
+  async function withMemory(kind: 'external' | 'internal' = 'external'): Promise<string> {
+    const id = await takeSnapshot(api, vm.serverId, { kind, memory: true })
+    await api.db.transaction(async (stores) => {
+      for (const { id: stateId } of await stores.memoryStates.list(ANY, { where: { serverSnapshotId: { is: id } } }))
+        await stores.memoryStates.update(stateId, { status: 'saved' })
+    })
+    return id
+  }
+
+  it('is gone on from where there is any and nothing else is said, as it was then', async () => {
+    const id = await withMemory()
+    expect((await post({ keep_current: true }, 'member', id).expect(202)).body).toMatchObject({ memory: true, power_state: 'running' })
+    const input = await inputOf()
+    expect(input).toMatchObject({ withMemory: true, powerState: 'running' })
+    expect(await api.db.read.serverSnapshots.find(ANY, input.keptIn ?? '')).toMatchObject({ kind: 'external', withMemory: true })
+  })
+
+  it('may be left aside, and then the server starts anew or stays off', async () => {
+    const id = await withMemory()
+    await post({ memory: false }, 'member', id).expect(400)
+    await post({ power_state: 'stopped' }, 'member', id).expect(400)
+    expect((await post({ memory: false, power_state: 'running' }, 'member', id).expect(202)).body).toMatchObject({ memory: false })
+  })
+
+  it('is refused where there is none, and where the disks are not those it knows', async () => {
+    expect(await refusal({ memory: true }, 409)).toContain('has no memory')
+    const id = await withMemory()
+    await api.db.transaction((stores) => stores.disks.update(vm.rootDiskId, { virtualSize: 2 * GIB }))
+    expect((await post({}, 'member', id).expect(409)).body.error.message).toContain('Resized since the snapshot was taken: vda')
+  })
+
+  it('inside layers that were sealed since is out of reach, and the snapshots in the way are named', async () => {
+    const id = await withMemory('internal')
+    const later = await takeSnapshot(api, vm.serverId, { name: 'later' })
+    const { error } = (await post({}, 'member', id).expect(409)).body
+    expect(error).toMatchObject({ message: expect.stringContaining('"later"'), snapshots: [later] })
+    await post({ memory: false, power_state: 'running' }, 'member', id).expect(202)
+  })
+})
+
 describe('it is refused', () => {
   it('for strangers, readers, and snapshots that are not there', async () => {
     covers('revertServerSnapshot', 'foreign')
