@@ -6,12 +6,13 @@
 import type { DiskSnapshot } from '../domain/server-snapshot.js'
 import { type DeleteServerSnapshotsInput, deleteServerSnapshots } from '../domain/server-snapshot-operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
-import { forgetSnapshots, memoriesOf, removeMemories } from '../steps/forget-snapshots.js'
+import { forgetSnapshots } from '../steps/forget-snapshots.js'
+import { dropMemory } from '../steps/memory.js'
 import { taggedAmong } from '../steps/places.js'
 import { removeTags } from '../steps/remove-tags.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
-import { forgetMemory } from './memory-parts.js'
+import { forgetMemory, memoriesOf } from './memory-parts.js'
 import { retire } from './retire.js'
 import { tellEvent } from './tell.js'
 
@@ -20,7 +21,10 @@ export const deleteServerSnapshotsOperation: Operation<DeleteServerSnapshotsInpu
   plan: ({ serverId, serverSnapshotIds, children, diskIds }) => ({
     prepare: [],
     pivot: forgetSnapshots(serverId, serverSnapshotIds),
-    finish: [...(diskIds.length === 0 ? [] : [removeTags(serverSnapshotIds, diskIds)]), removeMemories(serverSnapshotIds)],
+    finish: [
+      ...(diskIds.length === 0 ? [] : [removeTags(serverSnapshotIds, diskIds)]),
+      dropMemory(async (stores) => (await memoriesOf(stores, serverSnapshotIds)).map(({ id }) => id)),
+    ],
     async settle(_, stores, journal) {
       for (const { id } of await memoriesOf(stores, serverSnapshotIds)) await forgetMemory(stores, id)
       const parts = await stores.diskSnapshots.list(ANY, { where: { serverSnapshotId: { in: serverSnapshotIds } } })

@@ -11,3 +11,7 @@ export async function forgetMemory(stores: Stores, id: string): Promise<void> {
 /** Managed saves of a server: one at most, and perhaps one that is on its way out. */
 export const savedStates = async (stores: Stores, serverId: string): Promise<MemoryState[]> =>
   await stores.memoryStates.list(ANY, { where: { serverId: { is: serverId }, serverSnapshotId: { is: null } } })
+
+/** What server snapshots keep of their servers' memory. */
+export const memoriesOf = async (stores: Stores, serverSnapshotIds: readonly string[]): Promise<MemoryState[]> =>
+  await stores.memoryStates.list(ANY, { where: { serverSnapshotId: { in: [...serverSnapshotIds] } } })

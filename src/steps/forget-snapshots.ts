@@ -1,7 +1,6 @@
-/** Server snapshots that are given up: their place in the tree, and the files their memory is in. */
-import type { MemoryState } from '../domain/memory-state.js'
-import { ANY, type Stores } from '../ports/stores.js'
-import type { ForwardBrick, PivotBrick } from './tools.js'
+/** Server snapshots that are given up, and the tree without them. */
+import { ANY } from '../ports/stores.js'
+import type { PivotBrick } from './tools.js'
 
 /**
  * Pivot, rows only: written with its `done`, so after a crash it was either recorded or never happened. What grew from one
@@ -27,22 +26,5 @@ export const forgetSnapshots = (serverId: string, serverSnapshotIds: readonly st
     if (server !== undefined && goes(server.currentSnapshotId))
       await stores.servers.update(serverId, { currentSnapshotId: heirOf(server.currentSnapshotId) })
     for (const id of serverSnapshotIds) await stores.serverSnapshots.remove(id)
-  },
-})
-
-export async function memoriesOf(stores: Stores, serverSnapshotIds: readonly string[]): Promise<MemoryState[]> {
-  return await stores.memoryStates.list(ANY, { where: { serverSnapshotId: { in: [...serverSnapshotIds] } } })
-}
-
-/** Their rows stay until the files are gone. */
-export const removeMemories = (serverSnapshotIds: readonly string[]): ForwardBrick => ({
-  kind: 'forward',
-  name: 'remove-memory',
-  probe: async () => 'absent',
-  async apply(_, tools) {
-    for (const { poolId, fileName, format } of await memoriesOf(tools.db.read, serverSnapshotIds)) {
-      const pool = await tools.db.read.pools.find(ANY, poolId)
-      if (pool !== undefined && format !== 'tag') await tools.files.remove(`${pool.path}/${fileName}`)
-    }
   },
 })

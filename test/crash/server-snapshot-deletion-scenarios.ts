@@ -15,7 +15,7 @@ import type { Volumed, World } from './world.js'
 const run = promisify(execFile)
 
 /** A tag in the closed top of a volume, and what is written there since. */
-async function tagged(world: World, volume: Volumed, since: Content): Promise<{ tag: string; content: Content }> {
+export async function tagged(world: World, volume: Volumed, since: Content): Promise<{ tag: string; content: Content }> {
   const tag = tagName(randomUUID())
   const path = join(world.pool, layerFileName(volume.layerIds.at(-1) ?? '', 'qcow2'))
   const content = world.expected.get(volume.diskId) ?? new Map()
@@ -25,7 +25,7 @@ async function tagged(world: World, volume: Volumed, since: Content): Promise<{ 
   return { tag, content }
 }
 
-const remove = async (
+export const remove = async (
   world: World,
   serverId: string,
   serverSnapshotIds: string[],
@@ -37,7 +37,7 @@ const remove = async (
 }
 
 /** Snapshots at given layers of a server's disk, each grown from the one before; the last is the current one. */
-async function grown(world: World, serverId: string, volume: Volumed, at: readonly number[]): Promise<string[]> {
+export async function grown(world: World, serverId: string, volume: Volumed, at: readonly number[]): Promise<string[]> {
   const contents = [BASE, merged(BASE, SMALL), merged(BASE, SMALL, TOP)]
   const ids: string[] = []
   for (const index of at) {
@@ -52,7 +52,7 @@ async function grown(world: World, serverId: string, volume: Volumed, at: readon
 }
 
 /** Two tags in the top of a server's disk, the first to be given up. Started once they are there. */
-async function twoTags(world: World, vmState: VmState) {
+export async function twoTags(world: World, vmState: VmState) {
   const { serverId, volume } = await served(world, 'stopped', [BASE, TOP])
   await world.snapshot(volume, volume.layerIds[0] ?? '', 'available')
   const layerId = volume.layerIds[1] ?? ''
