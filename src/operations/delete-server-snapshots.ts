@@ -9,17 +9,18 @@ import { ANY, type Stores } from '../ports/stores.js'
 import { forgetSnapshots } from '../steps/forget-snapshots.js'
 import { dropMemory } from '../steps/memory.js'
 import { taggedAmong } from '../steps/places.js'
-import { removeTags } from '../steps/remove-tags.js'
+import { removeTags, roomForTags } from '../steps/remove-tags.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
+import { isBroken } from './capture.js'
 import { forgetMemory, memoriesOf } from './memory-parts.js'
 import { retire } from './retire.js'
-import { tellEvent } from './tell.js'
+import { tellEvent, tellUser } from './tell.js'
 
 export const deleteServerSnapshotsOperation: Operation<DeleteServerSnapshotsInput, Tools> = {
   descriptor: deleteServerSnapshots,
   plan: ({ serverId, serverSnapshotIds, children, diskIds }) => ({
-    prepare: [],
+    prepare: diskIds.length === 0 ? [] : [roomForTags(serverSnapshotIds)],
     pivot: forgetSnapshots(serverId, serverSnapshotIds),
     finish: [
       ...(diskIds.length === 0 ? [] : [removeTags(serverSnapshotIds, diskIds)]),
@@ -37,9 +38,16 @@ export const deleteServerSnapshotsOperation: Operation<DeleteServerSnapshotsInpu
         await tellEvent(stores, journal, { ...about, payload: { serverId } })
       }
     },
-    async abandon(_, stores, journal) {
-      for (const id of serverSnapshotIds)
-        await stores.serverSnapshots.transition(id, ['deleting'], { status: 'error_deleting', updatedAt: journal.now })
+    /** Nothing was touched: they are what they were. */
+    async abandon(_, stores, journal, { sentence }) {
+      for (const id of serverSnapshotIds) {
+        const snapshot = await stores.serverSnapshots.find(ANY, id)
+        if (snapshot === undefined) continue
+        const { projectId, report } = snapshot
+        const status = report === null || isBroken(report) ? 'error' : 'available'
+        await stores.serverSnapshots.transition(id, ['deleting'], { status, updatedAt: journal.now })
+        await tellUser(stores, journal, { projectId, type: 'SERVER_SNAPSHOT', id, action: 'delete snapshot', sentence })
+      }
     },
   }),
 }

@@ -26,6 +26,7 @@ const ACTIONS = {
   'extend volume': '007',
   'create volume from backend storage': '008',
   'create snapshot': '009',
+  'delete snapshot': '010',
   'detach volume': '004',
   'upload image': '005',
 } as const

@@ -5,15 +5,32 @@
  *
  * The disks' chains are this job's, so no guest opens a layer below them meanwhile. A layer that others reach is not touched.
  */
+import { dirname } from 'node:path'
 import type { Layer } from '../domain/disk.js'
-import { AdapterError } from '../domain/errors.js'
+import { AdapterError, refused } from '../domain/errors.js'
 import { formatNode, isTagName } from '../domain/names.js'
 import type { BlockHost, LayerFile } from '../ports/block.js'
 import { ANY, type Stores } from '../ports/stores.js'
 import { fileOf, liveDisk, readersOf } from './places.js'
-import type { ForwardBrick, Tools } from './tools.js'
+import type { ForwardBrick, Tools, UndoableBrick } from './tools.js'
 
 type Reach = { readonly live: BlockHost; readonly node: string } | { readonly closed: LayerFile }
+
+/** What QEMU writes to give up a tag beside another is a cluster or two. */
+const ROOM = 1024 * 1024
+
+/** Where there is no room to give up a tag it would stay, and with it all it holds, with no row left to ask for it again. */
+export const roomForTags = (serverSnapshotIds: readonly string[]): UndoableBrick => ({
+  kind: 'undoable',
+  name: 'look-for-room',
+  probe: async () => 'absent',
+  async apply(_, tools) {
+    for (const layer of await taggedLayers(tools.db.read, serverSnapshotIds))
+      if ((await tools.files.free(dirname((await fileOf(tools.db.read, layer)).path))) < ROOM)
+        throw refused('the pool has no room to give up an internal snapshot', { reason: 'no-space' })
+  },
+  undo: async () => {},
+})
 
 export const removeTags = (serverSnapshotIds: readonly string[], diskIds: readonly string[]): ForwardBrick => ({
   kind: 'forward',

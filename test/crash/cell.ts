@@ -33,7 +33,8 @@ export async function runCell(scenario: Scenario, fault: Fault, more: Partial<Dr
       ...(write === undefined ? {} : { atGap: write }),
       ...(afterwards === undefined ? {} : { afterwards }),
     })
-    return { wrong: await judge(world, { mayLeak: fault.kind.startsWith('qemu-killed') }), driven }
+    const may = { mayLeak: fault.kind.startsWith('qemu-killed'), mayLeaveTags: fault.kind === 'disk-full' }
+    return { wrong: await judge(world, may), driven }
   } catch (error) {
     return {
       wrong: [`the engine threw: ${error instanceof Error ? error.stack : error}`],

@@ -24,7 +24,7 @@ const LEAKS_ONLY = 3
  * Everything that is wrong, in words; empty is well. Ends the guests: their disks are read closed. `mayLeak`: QEMU was killed,
  * perhaps between counting a cluster and using it, which costs that cluster and no data.
  */
-export async function judge(world: World, { mayLeak = false } = {}): Promise<string[]> {
+export async function judge(world: World, { mayLeak = false, mayLeaveTags = false } = {}): Promise<string[]> {
   const wrong: string[] = []
   const { read } = world.db
   const mine = { projectId: { is: world.projectId } }
@@ -148,7 +148,7 @@ export async function judge(world: World, { mayLeak = false } = {}): Promise<str
     if (snapshot.status === 'available') await reads(`snapshot ${snapshot.id}`, snapshot.layerId, world.expected.get(snapshot.id))
     else if (snapshot.status !== 'error') wrong.push(`snapshot ${snapshot.id} is left ${snapshot.status}`)
   }
-  wrong.push(...(await judgeServerSnapshots(world, layers)))
+  wrong.push(...(await judgeServerSnapshots(world, layers, mayLeaveTags)))
   for (const image of await read.images.list(ANY, { where: mine })) {
     if (image.status === 'active') await reads(`image ${image.id}`, image.layerId, world.expected.get(image.id))
     else if (image.status !== 'queued') wrong.push(`image ${image.id} is left ${image.status}`)

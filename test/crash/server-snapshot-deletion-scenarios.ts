@@ -7,12 +7,26 @@ import { layerFileName, tagName } from '../../src/domain/names.js'
 import { mergeLayer } from '../../src/domain/operations.js'
 import type { VmState } from '../../src/domain/server.js'
 import { deleteServerSnapshots } from '../../src/domain/server-snapshot-operations.js'
+import type { ConsistencyReport } from '../../src/domain/snapshot.js'
 import type { Content } from './images.js'
 import { taken } from './revert-scenarios.js'
 import { BASE, boot, merged, type Scenario, SMALL, scenario, served, TOP, writing } from './stage.js'
 import type { Volumed, World } from './world.js'
 
 const run = promisify(execFile)
+
+/** By which one that was taken is known from one that was not. */
+const REPORT: ConsistencyReport = {
+  requested: 'none',
+  reached: 'crash',
+  degradedReason: null,
+  frozenFilesystems: null,
+  thawedFilesystems: null,
+  frozenFor: null,
+  switchedIn: null,
+  live: true,
+  takenAt: 1,
+}
 
 /** A tag in the closed top of a volume, and what is written there since. */
 export async function tagged(world: World, volume: Volumed, since: Content): Promise<{ tag: string; content: Content }> {
@@ -43,6 +57,7 @@ export async function grown(world: World, serverId: string, volume: Volumed, at:
   for (const index of at) {
     const { id, partIds } = await taken(world, serverId, [{ volume, layerId: volume.layerIds[index] ?? '' }], {
       parentId: ids.at(-1) ?? null,
+      report: REPORT,
     })
     world.expected.set(partIds[0] ?? '', contents[index] ?? BASE)
     ids.push(id)
@@ -59,7 +74,7 @@ export async function twoTags(world: World, vmState: VmState) {
   const ids: string[] = []
   for (const since of [SMALL, BASE]) {
     const { tag, content } = await tagged(world, volume, since)
-    const patch = { kind: 'internal', parentId: ids.at(-1) ?? null } as const
+    const patch = { kind: 'internal', parentId: ids.at(-1) ?? null, report: REPORT } as const
     const { id, partIds } = await taken(world, serverId, [{ volume, layerId, tag }], patch)
     world.expected.set(partIds[0] ?? '', content)
     ids.push(id)
@@ -116,7 +131,11 @@ export const SERVER_SNAPSHOT_DELETION_SCENARIOS: readonly Scenario[] = [
       await s.layers.update(volume.layerIds[0] ?? '', { state: 'sealed' })
       await s.disks.update(volume.diskId, { topLayerId: null })
     })
-    const { id } = await taken(world, serverId, [{ volume: overlay, layerId: volume.layerIds[0] ?? '', tag }], { kind: 'internal' })
+    const { id, partIds } = await taken(world, serverId, [{ volume: overlay, layerId: volume.layerIds[0] ?? '', tag }], {
+      kind: 'internal',
+      report: REPORT,
+    })
+    world.expected.set(partIds[0] ?? '', content)
     await world.attach(serverId, overlay)
     await boot(world, serverId, [overlay.diskId])
     await remove(world, serverId, [id], [overlay.diskId])
@@ -126,7 +145,7 @@ export const SERVER_SNAPSHOT_DELETION_SCENARIOS: readonly Scenario[] = [
     const { serverId, volume } = await served(world, 'stopped', [BASE, TOP])
     const [gone = '', top = ''] = volume.layerIds
     const { tag, content } = await tagged(world, volume, SMALL)
-    const { id, partIds } = await taken(world, serverId, [{ volume, layerId: top, tag }], { kind: 'internal' })
+    const { id, partIds } = await taken(world, serverId, [{ volume, layerId: top, tag }], { kind: 'internal', report: REPORT })
     world.expected.set(partIds[0] ?? '', content)
     await world.db.transaction((s) => s.servers.update(serverId, { vmState: 'active', powerState: 1 }))
     await boot(world, serverId, [volume.diskId])
