@@ -43,8 +43,9 @@ export const deleteServerSnapshotsOperation: Operation<DeleteServerSnapshotsInpu
       for (const id of serverSnapshotIds) {
         const snapshot = await stores.serverSnapshots.find(ANY, id)
         if (snapshot === undefined) continue
-        const { projectId, report } = snapshot
-        const status = report === null || isBroken(report) ? 'error' : 'available'
+        const { projectId, report, withMemory } = snapshot
+        const wasTaken = report !== null && !isBroken(report) && (!withMemory || report.reached === 'memory')
+        const status = wasTaken ? 'available' : 'error'
         await stores.serverSnapshots.transition(id, ['deleting'], { status, updatedAt: journal.now })
         await tellUser(stores, journal, { projectId, type: 'SERVER_SNAPSHOT', id, action: 'delete snapshot', sentence })
       }
