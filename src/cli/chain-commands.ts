@@ -5,7 +5,7 @@ import { findServer, findVolume, isUuid } from './find.js'
 import { type SnapshotTree, snapshotsPath } from './server-snapshot.js'
 import type { Session } from './session.js'
 import { type Column, renderRecord, renderTable, sizeText } from './text.js'
-import { type AddCommands, afterJob, choice, type Tools, waitOption } from './tools.js'
+import { type AddCommands, afterJob, choice, pictureOption, type Tools, waitOption } from './tools.js'
 import { byteCount } from './values.js'
 
 interface Chain {
@@ -47,9 +47,12 @@ export const addChainCommands: AddCommands = (program, tools) => {
     .command('show')
     .argument('<disk>', DISK)
     .description('from the layer it writes to down, and who keeps each')
-    .action(async (disk: string) => {
+    .addOption(pictureOption())
+    .action(async (disk: string, options: { svg?: boolean }) => {
       const session = await tools.session()
-      const { chain } = await session.call<{ chain: Chain }>('strata', 'GET', await chainPath(session, disk))
+      const path = await chainPath(session, disk)
+      if (options.svg === true) return tools.printRaw(await session.text('strata', `${path}.svg`))
+      const { chain } = await session.call<{ chain: Chain }>('strata', 'GET', path)
       tools.print(chain, () => chainText(chain))
     })
 

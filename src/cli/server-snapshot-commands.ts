@@ -14,7 +14,7 @@ import {
 } from './server-snapshot.js'
 import type { Session } from './session.js'
 import { type Column, renderTable } from './text.js'
-import { type AddCommands, afterJob, choice, type Tools, waitOption } from './tools.js'
+import { type AddCommands, afterJob, choice, pictureOption, type Tools, waitOption } from './tools.js'
 import { collect, type DiskChoice, diskChoice } from './values.js'
 
 interface CreateOptions {
@@ -80,9 +80,11 @@ export const addServerSnapshotCommands: AddCommands = (program, tools) => {
   group
     .command('tree <server>')
     .description('which grew from which, and where the present does')
-    .action(async (serverName: string) => {
+    .addOption(pictureOption())
+    .action(async (serverName: string, options: { svg?: boolean }) => {
       const session = await tools.session()
       const server = await findServer(session, serverName)
+      if (options.svg === true) return tools.printRaw(await session.text('strata', `${snapshotsPath(server.id)}/tree.svg`))
       const { tree } = await session.call<{ tree: SnapshotTree }>('strata', 'GET', `${snapshotsPath(server.id)}/tree`)
       tools.print(tree, () => treeText(tree))
     })

@@ -11,6 +11,7 @@ export interface Tools {
   readonly terminal: Terminal
   /** JSON prints `value` as the service told it; else what `text` makes of it. */
   print(value: unknown, text: () => string): void
+  printRaw(text: string): void
   printList<T>(rows: readonly T[], columns: readonly Column<T>[]): void
   printRecord(value: unknown, fields: readonly (readonly [name: string, value: Cell])[]): void
 }
@@ -35,12 +36,16 @@ export function createTools(program: Command): Tools {
       write: (text) => void process.stderr.write(text),
     },
     print,
+    printRaw: (text) => void process.stdout.write(text),
     printList: (rows, columns) => print(rows, () => renderTable(rows, columns)),
     printRecord: (value, fields) => print(value, () => renderRecord(fields)),
   }
 }
 
 export const choice = (flags: string, meaning: string, values: readonly string[]): Option => new Option(flags, meaning).choices([...values])
+
+/** On what the service can draw. */
+export const pictureOption = (): Option => new Option('--svg', 'the picture, as SVG: … > picture.svg')
 
 /** On what starts a job. */
 export const waitOption = (): Option => new Option('--wait', 'until the job has ended; the exit code says how')

@@ -125,6 +125,7 @@ describe('strata server-snapshot', () => {
       '└── right  [current, protected]',
       '    └── (the present)  vda on 4 layers, vdb on 3 layers',
     ])
+    expect(await strata.ok('server-snapshot', 'tree', 'vm', '--svg')).toMatch(/^<svg [\s\S]*right/)
     const shown = await strata.ok('server-snapshot', 'show', 'vm', all[1]?.id ?? '')
     expect(shown).toMatch(/^parent +base$/m)
     expect(shown).toMatch(/^consistency +offline \(asked: none\)$/m)
@@ -189,6 +190,7 @@ describe('strata chain', () => {
     expect(root).toMatch(/^volume +-$/m)
     expect(root).toMatch(/^depth +\d \(shortened beyond \d+, refused at \d+: rule of the default\)$/m)
     expect(root).toMatch(/ sealed +qcow2 +default .*server_snapshot low$/m)
+    expect(await strata.ok('chain', 'show', `${server}:vda`, '--svg')).toMatch(/^<svg /)
     expect(await strata.ok('chain', 'pull', 'vm-data', '--speed', '64m', '--wait')).toMatch(/^job +\S+$/)
     const kept = await strata.json<{ volume_id: string }>('chain', 'copy', 'vm-data', '--keep', '--name', 'vm-copy', '--wait')
     expect(await strata.json('chain', 'show', 'vm-copy')).toMatchObject({ volume_id: kept.volume_id, depth: 1 })
