@@ -54,7 +54,7 @@ export function createLayerFiles(): LayerFiles {
       }),
     untag: (layer, name) =>
       reduce(async () => {
-        if ((await tagsOf(layer)).includes(name)) await changeTag(layer, 'delete', name)
+        if ((await tagsOf(layer)).includes(name)) await changeTag(layer, 'delete', name).catch(orIsFull(layer.path))
         await syncFile(layer.path)
       }),
     applyTag: (layer, name) =>

@@ -87,13 +87,13 @@ async function rid(tools: Tools, layer: Layer, reach: Reach, serverSnapshotIds: 
   }
 }
 
-/** False: it said no, and the snapshot goes all the same. */
+/** False: it said no, and the snapshot goes all the same. On a full pool it will not say so for ever. */
 async function unlessRefused(act: () => Promise<void>): Promise<boolean> {
   try {
     await act()
     return true
   } catch (error) {
-    if (error instanceof AdapterError && error.outcome === 'refused') return false
+    if (error instanceof AdapterError && error.outcome === 'refused' && error.reason !== 'no-space') return false
     throw error
   }
 }
