@@ -1,6 +1,6 @@
 /**
  * delete-server: QEMU is ended, its volumes are free again (or go with it, where that was asked for), the root disk is
- * given up and its layers are nobody's but their snapshots' and images'.
+ * given up and its layers are nobody's but their snapshots' and images'. Snapshots of the server itself go with it.
  */
 import { deleteServer, deleteVolume, type ServerInput } from '../domain/operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
@@ -9,6 +9,7 @@ import { dropMemory } from '../steps/memory.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { giveUpDisk } from './give-up-disk.js'
+import { giveUpServerSnapshots } from './give-up-server-snapshots.js'
 import { forgetMemory, savedStates } from './memory-parts.js'
 import { retireBelow } from './retire.js'
 import { endServerJob } from './server-parts.js'
@@ -31,6 +32,7 @@ export const deleteServerOperation: Operation<ServerInput, Tools> = {
         if (disk.kind === 'root') await giveUpDisk(stores, disk.id, journal)
         else await stores.disks.update(disk.id, { serverId: null })
       }
+      await giveUpServerSnapshots(stores, serverId, journal)
       await stores.quotas.release(serverId)
       const gone = { vmState: 'deleted', powerState: 0, taskState: null, terminatedAt: journal.now, deletedAt: journal.now } as const
       await endServerJob(stores, journal, serverId, gone, 'done')

@@ -26,8 +26,11 @@ export async function judgeServerSnapshots(world: World, layers: readonly Layer[
     if (status !== 'available' && status !== 'error') wrong.push(`server snapshot ${id} is left ${status}`)
     if (!isThere(parentId, serverId)) wrong.push(`server snapshot ${id} grew from ${parentId}, which is not there`)
   }
-  for (const { id, currentSnapshotId } of await read.servers.list(ANY, { where: mine }))
+  for (const { id, currentSnapshotId, vmState } of await read.servers.list(ANY, { where: mine })) {
     if (!isThere(currentSnapshotId, id)) wrong.push(`server ${id} grew from ${currentSnapshotId}, which is not there`)
+    const left = vmState === 'deleted' ? snapshots.filter((one) => one.serverId === id) : []
+    for (const one of left) wrong.push(`server snapshot ${one.id} is left of a server that is no more`)
+  }
 
   const memories = await read.memoryStates.list(ANY, { where: mine })
   for (const { id, withMemory, status, kind } of snapshots) {

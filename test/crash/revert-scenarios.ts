@@ -15,7 +15,7 @@ import { BASE, boot, deviceOf, merged, pause, type Scenario, SMALL, scenario, so
 import { DISK_MIB, MIB, type Volumed, type World } from './world.js'
 
 export interface Part {
-  readonly volume: Volumed
+  readonly volume: Pick<Volumed, 'diskId'> & { readonly volumeId: string | null }
   readonly layerId: string
   readonly tag?: string
 }

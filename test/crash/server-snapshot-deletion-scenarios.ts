@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { layerFileName, tagName } from '../../src/domain/names.js'
-import { mergeLayer } from '../../src/domain/operations.js'
+import { deleteServer, mergeLayer } from '../../src/domain/operations.js'
 import type { VmState } from '../../src/domain/server.js'
 import { deleteServerSnapshots } from '../../src/domain/server-snapshot-operations.js'
 import type { ConsistencyReport } from '../../src/domain/snapshot.js'
@@ -151,5 +151,24 @@ export const SERVER_SNAPSHOT_DELETION_SCENARIOS: readonly Scenario[] = [
     await boot(world, serverId, [volume.diskId])
     await world.enqueue(mergeLayer, { layerId: gone, layerIds: [top], diskIds: [volume.diskId], children: 'share' })
     return { ...writing(serverId, volume), afterwards: async () => await remove(world, serverId, [id], [volume.diskId]) }
+  }),
+  scenario('delete-server', 'with snapshots of its root and a volume that stays', true, async (world) => {
+    const serverId = await world.server('active', 'deleting')
+    const [root, volume] = [await world.rootOf(serverId, [BASE, SMALL]), await world.volume([BASE, TOP])]
+    await world.attach(serverId, volume)
+    const parts = [{ ...root, volumeId: null }, volume].map((one) => ({ volume: one, layerId: one.layerIds[0] ?? '' }))
+    const { id, partIds } = await taken(world, serverId, parts, {})
+    for (const part of partIds) world.expected.set(part, BASE)
+    await world.db.transaction((s) => s.servers.update(serverId, { currentSnapshotId: id }))
+    const diskIds = [root.diskId, volume.diskId]
+    await boot(world, serverId, diskIds)
+    await world.enqueue(deleteServer, { serverId, diskIds })
+    return {}
+  }),
+  scenario('delete-server', 'with internal snapshots in a volume that stays', false, async (world) => {
+    const { serverId, volume } = await twoTags(world, 'stopped')
+    await world.db.transaction((s) => s.servers.update(serverId, { taskState: 'deleting' }))
+    await world.enqueue(deleteServer, { serverId, diskIds: [volume.diskId] })
+    return {}
   }),
 ]

@@ -2,7 +2,7 @@
 import { DomainError } from '../../../src/domain/errors.js'
 import type { DeleteMode } from '../../../src/domain/snapshot-deletion.js'
 import type { Handler } from '../../contract.js'
-import { deletionResultView, serverSnapshotView, treeView } from '../../views/strata/server-snapshots.js'
+import { costView, deletionResultView, serverSnapshotView, treeView } from '../../views/strata/server-snapshots.js'
 
 function micros(text: string): number {
   const millis = Date.parse(text)
@@ -33,9 +33,10 @@ export const listServerSnapshots: Handler<'listServerSnapshots'> = async ({ call
   return reply(200, { server_snapshots: (await services.serverSnapshot.list(caller, path.server_id, filter)).map(serverSnapshotView) })
 }
 
-export const showServerSnapshot: Handler<'showServerSnapshot'> = async ({ caller, path, services, reply }) => {
-  const { record, jobs } = await services.serverSnapshot.show(caller, path.server_snapshot_id)
-  return reply(200, { server_snapshot: serverSnapshotView(record), jobs: jobs.map((job) => job.id) })
+export const showServerSnapshot: Handler<'showServerSnapshot'> = async ({ caller, path, query, services, reply }) => {
+  const { record, jobs, cost } = await services.serverSnapshot.show(caller, path.server_snapshot_id, query.bytes ?? true)
+  const bytes = cost && costView(record, cost)
+  return reply(200, { server_snapshot: serverSnapshotView(record), jobs: jobs.map((job) => job.id), ...(bytes && { bytes }) })
 }
 
 export const showServerSnapshotTree: Handler<'showServerSnapshotTree'> = async ({ caller, path, services, reply }) =>

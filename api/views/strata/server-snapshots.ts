@@ -1,6 +1,7 @@
 /** Server snapshots on the wire. */
 import type { DiskSnapshot, SnapshotKind } from '../../../src/domain/server-snapshot.js'
 import type { ConsistencyReport } from '../../../src/domain/snapshot.js'
+import type { SnapshotCost } from '../../../src/services/strata/server-snapshot-bytes.js'
 import type { DeletionResult } from '../../../src/services/strata/server-snapshot-delete.js'
 import type { SnapshotTree } from '../../../src/services/strata/server-snapshot-tree.js'
 import type { ServerSnapshotRecord } from '../../../src/services/strata/server-snapshots-common.js'
@@ -29,6 +30,17 @@ export const serverSnapshotView = ({ snapshot, children, isCurrent, disks, memor
   consistency: reportView(snapshot.report),
   memory_state: memory === undefined ? null : { id: memory.id, status: memory.status, format: memory.format, size: memory.size },
   disks: disks.map((disk) => diskView(disk, snapshot.kind)),
+})
+
+export const costView = ({ disks }: ServerSnapshotRecord, { total, reason, disks: parts }: SnapshotCost) => ({
+  exclusive: total?.exclusive ?? null,
+  shared: total?.shared ?? null,
+  reclaimable: total?.reclaimable ?? null,
+  reason,
+  disks: disks.flatMap(({ id, device }) => {
+    const part = parts.get(id)
+    return part === undefined ? [] : [{ id, device, exclusive: part.exclusive, shared: part.shared, reclaimable: part.reclaimable }]
+  }),
 })
 
 export const deletionResultView = ({ id, name, outcome, message, named }: DeletionResult) => ({

@@ -150,7 +150,19 @@ async function startDeletion(stores: Stores, caller: Caller, server: Server, now
   // Any state, but the one just read: whoever else changed it in between decides first.
   const any = { vmState: [server.vmState], taskState: 'any' as const }
   await moveServer(stores, server, 'delete', any, { taskState: 'deleting', updatedAt: now })
+  await requireNoneProtected(stores, server)
   await recordAction(stores, caller, server, 'delete', { now })
   const diskIds = await disksOf(stores, server.id)
   await stores.jobs.enqueue(deleteServer, { serverId: server.id, diskIds }, enqueueOptions(caller, server))
+}
+
+/** Its snapshots go with it, and what is protected stays. Looked at with the server's row held, so that none comes to be meanwhile. */
+async function requireNoneProtected(stores: Stores, server: Server): Promise<void> {
+  const where = { serverId: { is: server.id }, protected: { is: true } }
+  const kept = await stores.serverSnapshots.list(ANY, { where, sort: [{ key: 'seq', dir: 'asc' }] })
+  if (kept.length === 0) return
+  const names = kept.map(({ name }) => `"${name}"`).join(', ')
+  throw new DomainError('invalidState', `Instance ${server.id} has protected snapshots, which would go with it: ${names}.`, {
+    extra: { protected: kept.map(({ id, name }) => ({ id, name })) },
+  })
 }

@@ -6,9 +6,10 @@ import type { Metadata } from '../../domain/metadata.js'
 import type { ServerSnapshot } from '../../domain/server-snapshot.js'
 import { descendantsIn, leavesIn, rootsIn } from '../../domain/snapshot-tree.js'
 import type { Micros } from '../../domain/time.js'
-import { Duplicate } from '../../ports/stores.js'
+import { ANY, Duplicate, type Stores } from '../../ports/stores.js'
 import type { ServiceDeps } from '../deps.js'
 import { allowMember } from '../volume/access.js'
+import { costOf, type SnapshotCost } from './server-snapshot-bytes.js'
 import { checkExpiry, createSnapshotOfServer, type NewServerSnapshot, taken } from './server-snapshot-create.js'
 import { type Deletion, type DeletionResult, deleteExpired, deleteMany, deleteOne } from './server-snapshot-delete.js'
 import { type SnapshotTree, treeOf } from './server-snapshot-tree.js'
@@ -31,6 +32,13 @@ export interface SnapshotFilter {
   readonly name?: string | undefined
 }
 
+export interface ServerSnapshotDetail {
+  readonly record: ServerSnapshotRecord
+  readonly jobs: readonly Job[]
+  /** Undefined: not asked for. */
+  readonly cost: SnapshotCost | undefined
+}
+
 export interface SnapshotChange {
   readonly name?: string | undefined
   readonly description?: string | null | undefined
@@ -41,7 +49,7 @@ export interface SnapshotChange {
 
 export type ServerSnapshotService = ReturnType<typeof createServerSnapshotService>
 
-export const createServerSnapshotService = (deps: Pick<ServiceDeps, 'db' | 'clock' | 'doorbell'>) => ({
+export const createServerSnapshotService = (deps: Pick<ServiceDeps, 'db' | 'clock' | 'doorbell' | 'auditor'>) => ({
   create: <R>(
     caller: Caller,
     serverId: string,
@@ -64,10 +72,12 @@ export const createServerSnapshotService = (deps: Pick<ServiceDeps, 'db' | 'cloc
     )
   },
 
-  async show(caller: Caller, id: string): Promise<{ record: ServerSnapshotRecord; jobs: readonly Job[] }> {
+  /** `measured`: with what it costs, for which the host has to be asked. */
+  async show(caller: Caller, id: string, measured: boolean): Promise<ServerSnapshotDetail> {
     const { read } = deps.db
-    const snapshot = await requireServerSnapshot(read, caller, id)
-    return { record: await describeOne(read, snapshot), jobs: await read.jobs.unfinished('server_snapshot', id) }
+    const record = await describeOne(read, await requireServerSnapshot(read, caller, id))
+    const jobs = await read.jobs.unfinished('server_snapshot', id)
+    return { record, jobs, cost: measured ? await costOf(deps, caller, record) : undefined }
   },
 
   tree: (caller: Caller, serverId: string): Promise<SnapshotTree> => treeOf(deps.db.read, caller, serverId),
@@ -84,6 +94,7 @@ export const createServerSnapshotService = (deps: Pick<ServiceDeps, 'db' | 'cloc
         const from = ['creating', 'available', 'reverting', 'error', 'error_deleting'] as const
         if (!(await stores.serverSnapshots.transition(id, from, patch)))
           throw new DomainError('invalidState', `Server snapshot ${id} is being deleted.`)
+        if (change.protected === true) await keepServer(stores, snapshot.serverId)
         return reply(await describeOne(stores, await requireServerSnapshot(stores, caller, id)))
       })
     } catch (error) {
@@ -109,6 +120,16 @@ export const createServerSnapshotService = (deps: Pick<ServiceDeps, 'db' | 'cloc
   /** Asked every minute or so. */
   removeExpired: (): Promise<number> => deleteExpired(deps, MOST_EXPIRED),
 })
+
+/** Its deletion takes along what is not protected: either that is accepted first, or the protection is. */
+async function keepServer(stores: Stores, serverId: string): Promise<void> {
+  const server = await stores.servers.find(ANY, serverId)
+  const isKept =
+    server !== undefined &&
+    server.taskState !== 'deleting' &&
+    (await stores.servers.transition(serverId, { vmState: [server.vmState], taskState: [server.taskState] }, { vmState: server.vmState }))
+  if (!isKept) throw new DomainError('invalidState', `Server ${serverId} is being deleted or changed meanwhile.`)
+}
 
 /** Names of `undefined` would be written as null. */
 const given = (change: SnapshotChange): Partial<ServerSnapshot> =>

@@ -209,7 +209,7 @@ describe('snapshots of a server', () => {
       { id: first, name: 'first', parent_id: null, children: [second], is_current: false, status: 'available', power_state: 'running' },
       { id: second, parent_id: first, children: [], is_current: true, memory: true },
     ])
-    const { body } = await api.as('reader').get(`${V1}/server-snapshots/${first}`).expect(200)
+    const { body } = await api.as('reader').get(`${V1}/server-snapshots/${first}?bytes=false`).expect(200)
     expect(body).toEqual({ server_snapshot: server_snapshots[0], jobs: [] })
     await api.as('foreign').get(`${V1}/servers/${vm.serverId}/snapshots`).expect(404)
     await api.as('foreign').get(`${V1}/server-snapshots/${first}`).expect(404)
@@ -231,7 +231,7 @@ describe('snapshots of a server', () => {
       takenAt: 1_700_000_000_000_000,
     } as const
     await api.db.transaction((stores) => stores.serverSnapshots.update(id, { report }))
-    expect((await api.as('member').get(`${V1}/server-snapshots/${id}`).expect(200)).body.server_snapshot.consistency).toEqual({
+    expect((await api.as('member').get(`${V1}/server-snapshots/${id}?bytes=false`).expect(200)).body.server_snapshot.consistency).toEqual({
       requested: 'best_effort',
       reached: 'crash_group',
       degraded_reason: 'the guest was not frozen',

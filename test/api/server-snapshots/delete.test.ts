@@ -154,6 +154,21 @@ describe('deleting many', () => {
   })
 })
 
+describe('deleting the server', () => {
+  const removeServer = () => api.as('member').delete(`/compute/v2.1/servers/${vm.serverId}`)
+
+  it('is refused while one of its snapshots is protected, which it names', async () => {
+    await set(ids.b, { protected: true })
+    const { conflictingRequest } = (await removeServer().expect(409)).body
+    expect(conflictingRequest).toMatchObject({ message: expect.stringContaining('"b"'), protected: [{ id: ids.b, name: 'b' }] })
+    expect(await api.db.read.servers.find(ANY, vm.serverId)).toMatchObject({ taskState: null })
+    await set(ids.b, { protected: false })
+    await removeServer().expect(204)
+    const late = await api.as('member').patch(`${V1}/server-snapshots/${ids.b}`).send({ protected: true }).expect(409)
+    expect(late.body.error.message).toContain('being deleted')
+  })
+})
+
 describe('expired ones', () => {
   it('go by themselves, unless they are protected or in use', async () => {
     for (const id of Object.values(ids)) await set(id, { expiresAt: 1 })
