@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { endpointsOf, loadDocument } from '../../api/document.js'
 import { ANY } from '../../src/ports/stores.js'
 import { HOST_ID, measuredNothing, openApi, type TestApi } from '../support/api.js'
+import { memoryStateRow } from '../support/rows.js'
 import { machine, takeSnapshot } from '../support/server-snapshots.js'
 import { requestVolume, snapshotOf, volumeIn } from '../support/volumes.js'
 
@@ -23,6 +24,8 @@ beforeAll(async () => {
   const snapshotId = await snapshotOf(api, volumeId)
   const { serverId } = await machine(api)
   const serverSnapshotId = await takeSnapshot(api, serverId)
+  const saved = memoryStateRow({ projectId: api.projectId('member'), serverId, poolId: api.poolId, hostId: HOST_ID })
+  await api.db.transaction((stores) => stores.memoryStates.insert(saved))
   const { id } = await requestVolume(api)
   const [job] = await api.db.read.jobs.list(ANY, { where: { resourceId: { is: id } } })
   const ofMember = { volume_id: volumeId, project_id: api.projectId('member') }
@@ -42,6 +45,9 @@ beforeAll(async () => {
 })
 afterAll(() => api.close())
 
+/** Of those that cannot do with an empty one. */
+const BODIES: Readonly<Record<string, object>> = { setAutostart: { autostart: true } }
+
 const fill = (path: string): string => path.replaceAll(/\{([^}]+)\}/g, (_, name: string) => known[name] ?? 'unknown')
 const state = async (): Promise<string> => {
   const { read } = api.db
@@ -53,7 +59,7 @@ describe.each(routes)('%s', (_title, endpoint) => {
   /** With a body where one is taken: what is refused is the caller, not that it is missing. */
   const send = (role: 'reader' | 'foreign', path: string) => {
     const request = api.as(role)[endpoint.method](path)
-    return endpoint.operation.requestBody === undefined ? request : request.send({})
+    return endpoint.operation.requestBody === undefined ? request : request.send(BODIES[endpoint.operationId] ?? {})
   }
   const ask = (role: 'reader' | 'foreign') => send(role, fill(endpoint.path))
   const isOperators = endpoint.path.startsWith('/strata/v1/hosts')

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Caller } from '../../src/domain/caller.js'
 import { layerFileName } from '../../src/domain/names.js'
 import { operationKey, registry } from '../../src/operations/registry.js'
+import type { HostAuditor } from '../../src/ports/auditor.js'
 import { ANY } from '../../src/ports/stores.js'
 import { createPlanService, type ServerPlan } from '../../src/services/strata/plans.js'
 import { createServerSnapshotService } from '../../src/services/strata/server-snapshots.js'
@@ -49,15 +50,12 @@ const caller = (): Caller => {
   return { projectId, userId, requestId, userName: 'tenant', projectName: 'tenant', roles: ['member'], isAdmin: false }
 }
 const doorbell = { ring: () => {} }
-const plans = () =>
-  createPlanService({
-    db: world.db,
-    auditor: {
-      observe: () => Promise.reject(new Error('not asked for')),
-      measure: (_, request) => life.ports.auditor.measure(request),
-    },
-  })
-const snapshots = () => createServerSnapshotService({ db: world.db, clock: world.clock, doorbell })
+const auditor: HostAuditor = {
+  observe: () => Promise.reject(new Error('not asked for')),
+  measure: (_, request) => life.ports.auditor.measure(request),
+}
+const plans = () => createPlanService({ db: world.db, auditor })
+const snapshots = () => createServerSnapshotService({ db: world.db, clock: world.clock, doorbell, auditor })
 
 interface Tree {
   readonly serverId: string
