@@ -60,7 +60,7 @@ export function createStorageAuditor({ db, hypervisor, files }: AuditorDeps): St
     const names = (await db.read.layers.list(ANY)).map((layer) => layer.fileName)
     const ledger = (await db.read.artefacts.list(ANY)).map((artefact) => basename(artefact.location))
     const known = new Set([...names, ...ledger])
-    return found.filter((path) => !known.has(basename(path).replace(/\.part$/, '')))
+    return found.filter((path) => !known.has(basename(path).replace(/\.(part|scratch)$/, '')))
   }
 
   async function look({ diskId, chain }: AuditRequest['disks'][number], blocks: BlockHost | undefined): Promise<SeenDisk> {

@@ -34,7 +34,7 @@ export interface Reconciler {
   hostStarted(bootId: string): Promise<void>
 }
 
-const OURS = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.(qcow2|raw|mem|mem\.part)$/
+const OURS = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\.(qcow2|raw|mem|mem\.part|mem\.scratch)$/
 
 export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000 }: ReconcilerOptions): Reconciler {
   const { db, hypervisor, clock, settings } = ports
@@ -164,7 +164,7 @@ export function createReconciler({ ports, doorbell, log, orphanGraceMs = 600_000
   }
 
   async function isKnown(pool: Pool, name: string): Promise<boolean> {
-    const where = { poolId: { is: pool.id }, fileName: { is: name.replace(/\.part$/, '') } }
+    const where = { poolId: { is: pool.id }, fileName: { is: name.replace(/\.(part|scratch)$/, '') } }
     return (await db.read.layers.count(ANY, where)) + (await db.read.memoryStates.count(ANY, where)) > 0
   }
 
