@@ -35,9 +35,19 @@ export interface Measures {
   readonly allocated: Readonly<Record<string, number | null>>
 }
 
-/** Layers that are let go of, each with the disk on whose account that is; in the order in which they are retired. */
+export interface LetGo {
+  /** On whose account. */
+  readonly diskId: string
+  readonly layerId: string
+  /** What is given up is a tag inside it. */
+  readonly isTag?: boolean
+  /** Not given up itself: a merge of it may be possible now. */
+  readonly isBelow?: boolean
+}
+
+/** Layers that are let go of, in the order in which they are retired. */
 export interface Letting extends Pick<Release, 'pins' | 'several'> {
-  readonly layers: readonly { readonly diskId: string; readonly layerId: string }[]
+  readonly layers: readonly LetGo[]
 }
 
 export interface DiskPlan {
@@ -86,7 +96,7 @@ export function touchedBy(scene: Scene, { layers, pins }: Pick<Letting, 'layers'
 export function planDisks(scene: Scene, letting: Letting, measures: ReadonlyMap<string, Measures>): DiskPlan[] {
   const touched = touchedBy(scene, letting)
   const near = new Set([...touched].flatMap((id) => chainOf(scene.layers, id).map((layer) => layer.id)))
-  const trees = new Map<string, Letting['layers'][number][]>()
+  const trees = new Map<string, LetGo[]>()
   for (const one of letting.layers) {
     const tree = treeOf(scene, one.layerId)
     trees.set(tree, [...(trees.get(tree) ?? []), one])
@@ -97,16 +107,29 @@ export function planDisks(scene: Scene, letting: Letting, measures: ReadonlyMap<
       .filter((layer) => near.has(layer.id))
       .map((layer) => plannedLayer(scene, layer, touched.has(layer.id) ? (allocated[layer.id] ?? 0) : 0))
     const [diskId = '', ...sharedWith] = new Set(own.map((one) => one.diskId))
-    const release = { layerIds: own.map((one) => one.layerId), pins: letting.pins, several: letting.several }
-    return { diskId, sharedWith, ...summed(foretell({ layers, held }, release)) }
+    const ids = (isBelow: boolean): string[] => own.filter((one) => (one.isBelow ?? false) === isBelow).map((one) => one.layerId)
+    const release = { layerIds: ids(false), belowIds: ids(true), pins: letting.pins, several: letting.several }
+    const told = summed(foretell({ layers, held }, release))
+    return { diskId, sharedWith, ...told, ...(told.steps.some((step) => !step.followOn && step.kind !== 'keep') ? {} : tagsOf(scene, own)) }
   })
+}
+
+/** A tag below a disk's top cannot be taken out while a guest has the file open. */
+function tagsOf(scene: Scene, own: readonly LetGo[]): Pick<DiskPlan, 'direction' | 'reason'> | undefined {
+  const tagged = scene.layers.filter((layer) => own.some((one) => one.isTag && one.layerId === layer.id))
+  if (tagged.length === 0) return undefined
+  const stays = tagged.some((layer) => layer.state !== 'top' && readersOf(scene, layer.id) > 0)
+  if (stays)
+    return { direction: 'keep', reason: 'its tag stays in a file that a running server has open below its top, until that layer goes' }
+  return { direction: 'discard', reason: "its tag is taken out of the disk's file" }
 }
 
 /** Most telling first. */
 const WEIGHT: readonly RetirementStep['kind'][] = ['commit', 'pull', 'wait', 'discard', 'keep']
 
 function summed(told: Retirement): Omit<DiskPlan, 'diskId' | 'sharedWith'> {
-  const asked = told.steps.filter((step) => !step.followOn)
+  const own = told.steps.filter((step) => !step.followOn)
+  const asked = own.length > 0 ? own : told.steps
   const first = WEIGHT.map((kind) => asked.find((step) => step.kind === kind)).find((step) => step !== undefined)
   return {
     direction: first?.kind ?? 'keep',
@@ -121,8 +144,6 @@ function summed(told: Retirement): Omit<DiskPlan, 'diskId' | 'sharedWith'> {
 
 function plannedLayer(scene: Scene, layer: Layer, allocated: number): PlannedLayer {
   const { id, parentId, format, state, origin } = layer
-  const above = new Set([id, ...descendantsOf(scene.layers, id).map((one) => one.id)])
-  const readers = scene.disks.filter((disk) => disk.topLayerId !== null && above.has(disk.topLayerId)).map((disk) => disk.serverId)
   return {
     id,
     parentId,
@@ -132,8 +153,15 @@ function plannedLayer(scene: Scene, layer: Layer, allocated: number): PlannedLay
     allocated,
     pins: scene.pins[id] ?? [],
     tagPins: scene.parts.filter((part) => part.layerId === id && part.tag !== null).map((part) => part.id),
-    openIn: new Set(readers.filter((reader) => reader !== null && scene.running.includes(reader))).size,
+    openIn: readersOf(scene, id),
     othersAbove: scene.othersAbove[id] ?? 0,
     askedEach: scene.askedEach.includes(id),
   }
+}
+
+/** Running servers that read it. */
+function readersOf(scene: Scene, layerId: string): number {
+  const above = new Set([layerId, ...descendantsOf(scene.layers, layerId).map((one) => one.id)])
+  const readers = scene.disks.filter((disk) => disk.topLayerId !== null && above.has(disk.topLayerId)).map((disk) => disk.serverId)
+  return new Set(readers.filter((reader) => reader !== null && scene.running.includes(reader))).size
 }

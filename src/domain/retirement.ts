@@ -29,6 +29,8 @@ export interface Forest {
 export interface Release {
   /** In the order in which they are retired. */
   readonly layerIds: readonly string[]
+  /** Retired after those: what was in the way of merging them may be gone. */
+  readonly belowIds?: readonly string[]
   /** Pins that go. */
   readonly pins: readonly string[]
   /** What becomes of a released layer with several children. */
@@ -79,6 +81,7 @@ export function foretell(forest: Forest, release: Release): Retirement {
   let [taken, peak] = [0, 0]
 
   for (const id of release.layerIds) retire(id, release.several, false)
+  for (const id of release.belowIds ?? []) retire(id, undefined, true)
   // Dropping makes way for nothing; merges wait for it.
   for (let task = next(); task !== undefined; task = next()) (task.kind === 'drop' ? drop : merge)(task)
   const bytesToCopy = steps.reduce((bytes, step) => bytes + step.bytes, 0)

@@ -113,7 +113,11 @@ function outlineRevert(scene: Scene, request: Extract<PlanRequest, { kind: 'reve
   return {
     scene: after,
     // What was given up, and then whatever had to wait for the guest that is ended.
-    letting: { layers: [...givenUp(reverting), ...unpinnedBelow(after, ownDisks(after))], pins: [], several: 'share' },
+    letting: {
+      layers: [...givenUp(reverting), ...unpinnedBelow(after, ownDisks(after)).map((one) => ({ ...one, isBelow: true }))],
+      pins: [],
+      several: 'share',
+    },
     going: [],
     victims: [],
     reverting,
@@ -169,8 +173,18 @@ const partsOf = (scene: Scene, snapshots: readonly ServerSnapshot[]): DiskSnapsh
 function lettingOf(scene: Scene, going: readonly ServerSnapshot[]): Pick<Letting, 'layers' | 'pins'> {
   const parts = partsOf(scene, leavesFirst(scene.snapshots, going))
   const isThere = new Set(scene.layers.map((layer) => layer.id))
-  const layers = parts.flatMap(({ diskId, layerId }) => (layerId !== null && isThere.has(layerId) ? [{ diskId, layerId }] : []))
-  return { layers, pins: parts.map((part) => part.id) }
+  const pins = parts.map((part) => part.id)
+  const layers = parts.flatMap(({ diskId, layerId, tag }) =>
+    layerId !== null && isThere.has(layerId) ? [{ diskId, layerId, isTag: tag !== null }] : [],
+  )
+  const freed = layers.filter(
+    ({ isTag, layerId }) => isTag && !scene.parts.some((part) => part.layerId === layerId && part.tag !== null && !pins.includes(part.id)),
+  )
+  const below = unpinnedBelow(
+    scene,
+    freed.map(({ diskId, layerId }) => ({ id: diskId, topLayerId: layerId })),
+  )
+  return { layers: [...layers, ...below.map((one) => ({ ...one, isBelow: true }))], pins }
 }
 
 type Back = Outline['reverting'][number]

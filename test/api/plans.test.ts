@@ -106,6 +106,19 @@ describe('a plan of a delete', () => {
     expect(possible).toBe(true)
   })
 
+  it('takes a tag out of the disk, and then merges what its being there kept from it', async () => {
+    const [below, tagged] = [await takeSnapshot(api, server.serverId), await takeSnapshot(api, server.serverId, { kind: 'internal' })]
+    await api.db.transaction(async (stores) => {
+      for (const part of await stores.diskSnapshots.list(ANY, { where: { serverSnapshotId: { is: below } } }))
+        await stores.diskSnapshots.remove(part.id)
+    })
+    const [disk] = (await deletePlan(tagged)).disks
+    expect(disk).toMatchObject({ direction: 'discard', reason: expect.stringContaining('tag'), bytes_to_copy: MIB })
+    expect(disk.steps).toMatchObject([{ kind: 'pull', follow_on: true }])
+    await takeSnapshot(api, server.serverId)
+    expect((await deletePlan(tagged)).disks[0]).toMatchObject({ direction: 'keep', reason: expect.stringContaining('stays in a file') })
+  })
+
   it('is an old one once the structure is another, and no earlier', async () => {
     const one = await takeSnapshot(api, server.serverId)
     const request = { kind: 'delete', id: one, mode: 'merge', children: 'share' } as const

@@ -49,11 +49,19 @@ export interface Text {
 
 export function text({ x, y, text: full, look = 'text', size = 12, bold = false, room }: Text): string {
   const letters = Array.from(full.replaceAll(/\s+/g, ' '))
-  const fits = Math.max(1, Math.floor(room / (size * WIDTH_OF_A_LETTER * (bold ? 1.06 : 1))))
-  const short = letters.length <= fits ? letters.join('') : `${letters.slice(0, fits - 1).join('')}…`
+  const short = cut(letters, room / (size * WIDTH_OF_A_LETTER * (bold ? 1.15 : 1)))
   const weight = bold ? ' font-weight="600"' : ''
   const whole = short === full ? '' : `<title>${escapeXml(full.slice(0, 1000))}</title>`
   return `<text x="${x}" y="${y}" font-size="${size}"${weight} ${dressed(look)}>${escapeXml(short)}${whole}</text>`
+}
+
+function cut(letters: readonly string[], fits: number): string {
+  // Of many scripts, and of pictures, one is as wide as two of ours.
+  const width = (all: readonly string[]): number => all.reduce((sum, letter) => sum + (letter >= '\u1100' ? 2 : 1), 0)
+  if (width(letters) <= fits) return letters.join('')
+  let count = Math.min(letters.length, Math.floor(fits))
+  while (count > 0 && width(letters.slice(0, count)) + 1 > fits) count--
+  return `${letters.slice(0, count).join('')}…`
 }
 
 export const box = (x: number, y: number, width: number, height: number, look: 'box' | 'chosen' | 'present'): string =>
