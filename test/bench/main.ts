@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what a tenant waits for, each beside its floor measured in the same run, as ratios. Prints a
- * table and writes JSON to the path given by `--json`. Each budget is told as met or missed, none is asserted: on a busy
+ * table and writes JSON to the path given by `--json`; `--only=pauses` leaves out all but the guest's pauses. Each budget is told as met or missed, none is asserted: on a busy
  * machine only the ratios and the processor time mean anything.
  */
 import { execFileSync } from 'node:child_process'
@@ -16,13 +16,16 @@ import { imageOf512MiB } from './images.js'
 import { listing } from './listing.js'
 import { above, below, median, processorTime, quantile, type Row, repeat, table, timed, within } from './measure.js'
 import { mergeThroughput } from './merge.js'
+import { pauses } from './pauses.js'
 import { startRawQemu } from './raw.js'
 import { type Tenant, tenantOf } from './tenant.js'
 
 const GIB = 1024 ** 3
 /** Rounds before the first that counts: code is compiled, validators are made, files are in the cache. */
 const WARM_UP = 24
-const { values } = parseArgs({ options: { json: { type: 'string' }, quick: { type: 'boolean', default: false } } })
+const { values } = parseArgs({
+  options: { json: { type: 'string' }, quick: { type: 'boolean', default: false }, only: { type: 'string' } },
+})
 const n = (full: number): number => (values.quick ? Math.max(3, Math.round(full / 6)) : full)
 
 const row = (what: string, samples: readonly number[], more: Partial<Row> = {}): Row => ({
@@ -134,28 +137,33 @@ async function on(engine: string, env: Record<string, string>, work: (service: S
 
 const sizes = values.quick ? [1000] : [1000, 100_000]
 const rows: Row[] = []
-rows.push(...(await coldStart(n(5))))
-rows.push(
-  ...(await on('SQLite', {}, async (service, tenant) => [
-    ...(await liveSnapshots(service, tenant, 'SQLite', 10)),
-    ...(await offlineSnapshots(service, tenant, 'SQLite')),
-    ...(await imageOf512MiB(service, tenant)),
-    ...(await mergeThroughput(service, tenant)),
-    ...(await listing(service, tenant, { url: `sqlite:${join(service.stateDir, 'strata.sqlite')}`, engine: 'SQLite', sizes })),
-    ...memory(service),
-  ])),
-)
-const mariadb = await startMariaDb()
-await mariaDbSays(mariadb.socketPath, 'CREATE DATABASE bench')
-const url = `mysql://root@localhost/bench?socketPath=${mariadb.socketPath}`
-rows.push(
-  ...(await on('MariaDB', { STRATA_DATABASE_URL: url }, async (service, tenant) => [
-    ...(await liveSnapshots(service, tenant, 'MariaDB', 15)),
-    ...(await offlineSnapshots(service, tenant, 'MariaDB')),
-    ...(await listing(service, tenant, { url, engine: 'MariaDB', sizes })),
-  ])),
-)
-await mariadb.stop()
+async function everythingElse(): Promise<void> {
+  rows.push(...(await coldStart(n(5))))
+  rows.push(
+    ...(await on('SQLite', {}, async (service, tenant) => [
+      ...(await liveSnapshots(service, tenant, 'SQLite', 10)),
+      ...(await offlineSnapshots(service, tenant, 'SQLite')),
+      ...(await imageOf512MiB(service, tenant)),
+      ...(await mergeThroughput(service, tenant)),
+      ...(await listing(service, tenant, { url: `sqlite:${join(service.stateDir, 'strata.sqlite')}`, engine: 'SQLite', sizes })),
+      ...memory(service),
+    ])),
+  )
+  const mariadb = await startMariaDb()
+  await mariaDbSays(mariadb.socketPath, 'CREATE DATABASE bench')
+  const url = `mysql://root@localhost/bench?socketPath=${mariadb.socketPath}`
+  rows.push(
+    ...(await on('MariaDB', { STRATA_DATABASE_URL: url }, async (service, tenant) => [
+      ...(await liveSnapshots(service, tenant, 'MariaDB', 15)),
+      ...(await offlineSnapshots(service, tenant, 'MariaDB')),
+      ...(await listing(service, tenant, { url, engine: 'MariaDB', sizes })),
+    ])),
+  )
+  await mariadb.stop()
+}
+
+if (values.only === undefined) await everythingElse()
+rows.push(...(await on('SQLite', {}, async (service) => await pauses(service, n(12)))))
 
 const told = (row: Row) => ({ ...row, budget: row.budget?.map((one) => ({ text: one.text, met: one.met(row) })) })
 const conditions = {

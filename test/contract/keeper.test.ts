@@ -98,12 +98,12 @@ describe('a freeze', () => {
     const hostile = await startGuest({ override: (command) => (command === 'guest-fsfreeze-freeze' ? bytes : undefined) })
     await refusesToFreeze(1000)
     await until(() => hostile.commands.includes('guest-fsfreeze-thaw'), { what: 'the thaw' })
-    expect(await agent.present(SERVER, 1000)).toBe(true)
+    expect(await agent.present(SERVER, 20_000)).toBe(true)
   })
 
   it('answered with a gigabyte without end costs the keeper no memory', async () => {
     await startGuest({ override: (command, socket) => (command === 'guest-fsfreeze-freeze' ? flood(socket) : undefined) })
-    expect(await agent.present(SERVER, 1000)).toBe(true)
+    expect(await agent.present(SERVER, 20_000)).toBe(true)
     const before = residentMib(place.pid() ?? 0)
     await refusesToFreeze(1000)
     expect(residentMib(place.pid() ?? 0) - before).toBeLessThan(40)
@@ -192,7 +192,7 @@ describe('the keeper', () => {
     await agent.thaw(SERVER, 'job')
     expect((await askKeeper({ command: 'retire' })).ok).toEqual({ retired: true })
     await until(() => place.pid() === undefined, { what: 'the keeper to leave' })
-    expect(await agent.present(SERVER, 1000)).toBe(true)
+    expect(await agent.present(SERVER, 20_000)).toBe(true)
   })
 
   it('of an older version is used while it is busy, and replaced when it is not', async () => {
@@ -221,7 +221,7 @@ describe('the keeper', () => {
     expect(asked).toEqual(['hello', 'retire', 'present'])
     await early.close()
     busy = false
-    expect(await agent.present(SERVER, 1000)).toBe(true)
+    expect(await agent.present(SERVER, 20_000)).toBe(true)
     expect((await askKeeper({ command: 'hello' })).ok['version']).toBeGreaterThan(0)
   })
 })

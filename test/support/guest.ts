@@ -38,8 +38,14 @@ export interface TestGuest {
 }
 
 /** `directory` gets qmp.sock, ga.sock and console.log; `disks` are qcow2 files, shown as vda, vdb, … */
-export async function startGuest(options: { directory: string; disks: readonly string[]; flags?: string }): Promise<TestGuest> {
-  const { directory, disks, flags = 'wr=1' } = options
+export async function startGuest(options: {
+  directory: string
+  disks: readonly string[]
+  flags?: string
+  /** With a port it beats on (flag `hb=1`): hb.sock in the directory. */
+  heartbeat?: boolean
+}): Promise<TestGuest> {
+  const { directory, disks, flags = 'wr=1', heartbeat = false } = options
   const { kernel, initrd } = await guestFiles()
   const log = join(directory, 'console.log')
   const drives = disks.flatMap((filename, index) => [
@@ -54,6 +60,8 @@ export async function startGuest(options: { directory: string; disks: readonly s
     ['-qmp', `unix:${join(directory, 'qmp.sock')},server=on,wait=off`],
     ['-device', 'virtio-serial-pci', '-chardev', `socket,id=ga,path=${join(directory, 'ga.sock')},server=on,wait=off`],
     ['-device', 'virtserialport,chardev=ga,name=org.qemu.guest_agent.0'],
+    heartbeat ? ['-chardev', `socket,id=hb,path=${join(directory, 'hb.sock')},server=on,wait=off`] : [],
+    heartbeat ? ['-device', 'virtserialport,chardev=hb,name=hb.tick'] : [],
     ['-kernel', kernel, '-initrd', initrd, '-append', `console=ttyS0 quiet ${flags}`],
     drives,
   ].flat()

@@ -37,12 +37,12 @@ export function openTables(stateDir: string, url: string): Tables {
     rows,
     close: () => void db?.close(),
     disks: () =>
-      rows(`SELECT d.id, COALESCE(v.id, d.server_id) AS owner, d.server_id, l.file_name, l.virtual_size, s.vm_state
-        FROM disks d JOIN layers l ON l.id = d.top_layer_id
+      rows(`SELECT d.id, COALESCE(v.id, d.server_id) AS owner, d.server_id, l.file_name, l.virtual_size, s.vm_state, p.path
+        FROM disks d JOIN layers l ON l.id = d.top_layer_id JOIN pools p ON p.id = l.pool_id
         LEFT JOIN volumes v ON v.disk_id = d.id LEFT JOIN servers s ON s.id = d.server_id`).map((row) => ({
         id: row['id'] ?? '',
         owner: row['owner'] ?? '',
-        path: join(stateDir, 'pools', 'default', row['file_name'] ?? ''),
+        path: join(row['path'] ?? '', row['file_name'] ?? ''),
         size: Number(row['virtual_size']),
         server: live(row['server_id']) && row['vm_state'] === 'active' ? row['server_id'] : undefined,
       })),
