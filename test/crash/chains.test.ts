@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { pullChain } from '../../src/domain/chain-operations.js'
 import { blockJobName } from '../../src/domain/names.js'
+import { deleteSnapshot, extendVolume } from '../../src/domain/operations.js'
 import { operationKey, registry } from '../../src/operations/registry.js'
 import { ANY } from '../../src/ports/stores.js'
 import type { Tools } from '../../src/steps/tools.js'
@@ -14,7 +15,7 @@ import { type Monitor, openMonitor } from './monitor.js'
 import { judge } from './oracle.js'
 import { incarnate, makeClock } from './ports.js'
 import { BASE, HEAVY, merged, SMALL, served, snapshotOf, socketOf, TOP } from './stage.js'
-import { makeWorld, type Volumed, type World } from './world.js'
+import { DISK_MIB, MIB, makeWorld, type Volumed, type World } from './world.js'
 
 let world: World
 beforeEach(async () => {
@@ -188,6 +189,28 @@ describe('a copy of a disk at rest', { timeout: 60_000 }, () => {
     expect(job?.error?.message).toBe('Up to 8 MiB may have to be written, and the storage pool has 3 MiB left.')
     expect(await world.db.read.volumes.find(ANY, copy.volumeId)).toMatchObject({ status: 'error' })
     await drive(world, { operation: 'merge-layer', fault: { kind: 'none' } })
+    expect(await judge(world)).toEqual([])
+  })
+})
+
+describe('a disk that moved to a raw file', { timeout: 60_000 }, () => {
+  it('grows, takes a snapshot and loses it again, as any other', async () => {
+    const { serverId, volume } = await served(world, 'active', [HEAVY, TOP])
+    const layerId = await copyAway(world, volume, 'raw')
+    await drive(world, { operation: 'copy-disk', fault: { kind: 'none' } })
+    const virtualSize = 2 * DISK_MIB * MIB
+    await world.db.transaction((stores) => stores.volumes.update(volume.volumeId, { status: 'extending' }))
+    const grown = { volumeId: volume.volumeId, diskId: volume.diskId, serverId, virtualSize, sizeGib: 1 }
+    await world.enqueue(extendVolume, grown)
+    await snapshotOf(world, volume, serverId)
+    await drive(world, { operation: 'create-snapshot', fault: { kind: 'none' } })
+    expect((await chainOf(volume)).at(-1)).toBe(layerId)
+    expect(await world.db.read.layers.find(ANY, layerId)).toMatchObject({ format: 'raw', state: 'sealed', virtualSize })
+    const [snapshot] = await world.db.read.snapshots.list(ANY, { where: { projectId: { is: world.projectId } } })
+    await world.db.transaction((stores) => stores.snapshots.update(snapshot?.id ?? '', { status: 'deleting' }))
+    await world.enqueue(deleteSnapshot, { snapshotId: snapshot?.id ?? '', children: 'share' })
+    await drive(world, { operation: 'merge-layer', fault: { kind: 'none' } })
+    expect(await chainOf(volume)).toHaveLength(1)
     expect(await judge(world)).toEqual([])
   })
 })
