@@ -20,7 +20,7 @@ import { tellEvent, tellUser } from './tell.js'
 export const deleteServerSnapshotsOperation: Operation<DeleteServerSnapshotsInput, Tools> = {
   descriptor: deleteServerSnapshots,
   plan: ({ serverId, serverSnapshotIds, children, diskIds }) => ({
-    prepare: diskIds.length === 0 ? [] : [roomForTags(serverSnapshotIds)],
+    prepare: diskIds.length === 0 ? [] : [roomForTags(serverId, serverSnapshotIds)],
     pivot: forgetSnapshots(serverId, serverSnapshotIds),
     finish: [
       ...(diskIds.length === 0 ? [] : [removeTags(serverSnapshotIds, diskIds)]),

@@ -19,12 +19,17 @@ type Reach = { readonly live: BlockHost; readonly node: string } | { readonly cl
 /** What QEMU writes to give up a tag beside another is a cluster or two. */
 const ROOM = 1024 * 1024
 
-/** Where there is no room to give up a tag it would stay, and with it all it holds, with no row left to ask for it again. */
-export const roomForTags = (serverSnapshotIds: readonly string[]): UndoableBrick => ({
+/**
+ * Where there is no room to give up a tag it would stay, and with it all it holds, with no row left to ask for it again. Of a
+ * server that is gone nobody could ask again anyway.
+ */
+export const roomForTags = (serverId: string, serverSnapshotIds: readonly string[]): UndoableBrick => ({
   kind: 'undoable',
   name: 'look-for-room',
   probe: async () => 'absent',
   async apply(_, tools) {
+    const server = await tools.db.read.servers.find(ANY, serverId)
+    if (server === undefined || server.vmState === 'deleted') return
     for (const layer of await taggedLayers(tools.db.read, serverSnapshotIds))
       if ((await tools.files.free(dirname((await fileOf(tools.db.read, layer)).path))) < ROOM)
         throw refused('the pool has no room to give up an internal snapshot', { reason: 'no-space' })

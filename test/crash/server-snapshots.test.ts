@@ -3,6 +3,7 @@ import { access, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { tagName } from '../../src/domain/names.js'
+import { deleteServer } from '../../src/domain/operations.js'
 import type { VmState } from '../../src/domain/server.js'
 import type { SnapshotKind } from '../../src/domain/server-snapshot.js'
 import { deleteServerSnapshots } from '../../src/domain/server-snapshot-operations.js'
@@ -105,6 +106,17 @@ describe('deleting snapshots of a server', { timeout: 120_000 }, () => {
     await drive(world, quietly)
     expect(await world.db.read.memoryStates.find(ANY, memory.id)).toBeUndefined()
     await expect(access(join(world.pool, memory.fileName))).rejects.toThrow('ENOENT')
+    expect(await judge(world)).toEqual([])
+  })
+
+  it('goes along with deleting the server, and leaves its volumes without tags', async () => {
+    const { serverId, volume, ids } = await twoTags(world, 'active')
+    const root = await world.rootOf(serverId, [BASE, TOP])
+    await taken(world, serverId, [{ volume: { ...root, volumeId: '' }, layerId: root.layerIds[0] ?? '' }])
+    await world.enqueue(deleteServer, { serverId, diskIds: [volume.diskId, root.diskId] })
+    await drive(world, quietly)
+    expect(await Promise.all(ids.map(found))).toEqual([undefined, undefined])
+    expect(await world.db.read.layers.find(ANY, root.layerIds[0] ?? '')).toBeUndefined()
     expect(await judge(world)).toEqual([])
   })
 
