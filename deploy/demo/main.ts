@@ -2,7 +2,7 @@
  * The main job as a tenant sees it: a guest that writes all the time, a live snapshot of its disk, an image of it, a new
  * volume from the snapshot, the snapshot deleted under the running guest. The proof is in the disks: the guest numbers its
  * writes and announces each one that is on disk; the snapshot must hold every write announced before it was asked for, and
- * none begun after it was there.
+ * none begun after it was there. tree.ts tells of snapshots of the whole server.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -13,6 +13,7 @@ import { lastAcknowledged, readJournal, untilAcknowledged } from './journal.js'
 import { demoDir, endDemo, startDemoService } from './service.js'
 import { type Row, renderTable } from './table.js'
 import { Tenant } from './tenant.js'
+import { tellOfTree } from './tree.js'
 
 const { values } = parseArgs({ options: { once: { type: 'boolean', default: false } } })
 const guest = join(import.meta.dirname, '../../.cache/guest')
@@ -124,6 +125,7 @@ async function tellTheStory(tenant: Tenant): Promise<void> {
     await tenant.call('DELETE', `/volume/v3/snapshots/${snapshot}`)
     await tenant.untilGone(`/volume/v3/snapshots/${snapshot}`)
   })
+  const picture = await tellOfTree(tenant, server, stateDir, { say, prove, timed })
   const later = await untilAcknowledged(tenant, server, 'vdb', (await lastAcknowledged(tenant, server, 'vdb')) + 20)
 
   say('\nthe proof, read from disks')
@@ -146,10 +148,11 @@ async function tellTheStory(tenant: Tenant): Promise<void> {
   )
   const now = await readVolume(tenant, volume, 'copy of the volume')
   prove(
-    'the volume lost nothing when the snapshot was deleted',
+    'the volume lost nothing when snapshots were deleted beneath it',
     now.isWhole && now.last >= later,
     `${later} acknowledged, ${now.last} there`,
   )
+  say(`  the tree of the server's snapshots, as a picture: ${picture}`)
 }
 
 async function createVolume(tenant: Tenant, body: object): Promise<string> {

@@ -54,6 +54,10 @@ export class Tenant {
     return { id, bytes: blob.size }
   }
 
+  async text(path: string): Promise<string> {
+    return await (await this.#send('GET', path)).text()
+  }
+
   async downloadImage(id: string, to: string): Promise<void> {
     const response = await this.#send('GET', `/image/v2/images/${id}/file`)
     await writeFile(to, response.body ?? '')
