@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { mariaDbSays, startMariaDb } from '../support/mariadb.js'
 import { type Service, startService } from '../support/service.js'
+import { chainThroughput } from './chains.js'
 import { coldStart, memory } from './footprint.js'
 import { imageOf512MiB } from './images.js'
 import { listing } from './listing.js'
@@ -145,6 +146,7 @@ async function everythingElse(): Promise<void> {
       ...(await offlineSnapshots(service, tenant, 'SQLite')),
       ...(await imageOf512MiB(service, tenant)),
       ...(await mergeThroughput(service, tenant)),
+      ...(await chainThroughput(service, tenant)),
       ...(await listing(service, tenant, { url: `sqlite:${join(service.stateDir, 'strata.sqlite')}`, engine: 'SQLite', sizes })),
       ...memory(service),
     ])),

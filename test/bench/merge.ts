@@ -13,7 +13,7 @@ import { startRawQemu } from './raw.js'
 import type { Tenant } from './tenant.js'
 
 const run = promisify(execFile)
-const DATA_MIB = 512
+export const DATA_MIB = 512
 const GIB = 1024 ** 3
 
 interface Job {
@@ -28,11 +28,11 @@ interface Step {
   seconds: number | null
 }
 
-const fill = async (path: string): Promise<void> => {
+export const fill = async (path: string): Promise<void> => {
   await run('qemu-io', ['-f', 'qcow2', '-c', `write -P 7 0 ${DATA_MIB}M`, '-c', 'flush', path])
 }
 
-async function newest(directory: string): Promise<string> {
+export async function newest(directory: string): Promise<string> {
   const names = (await readdir(directory)).filter((name) => name.endsWith('.qcow2'))
   const born = await Promise.all(
     names.map(async (name) => ({ path: join(directory, name), at: (await stat(join(directory, name))).birthtimeMs })),

@@ -19,11 +19,19 @@ export interface RawQemu {
   snapshot(): Promise<void>
   /** Commits the active layer into the one below and pivots; resolves when concluded. */
   commit(top: string, base: string, id: string): Promise<void>
+  /** Pulls the base up into the top; resolves when concluded. */
+  stream(top: string, id: string): Promise<void>
+  /** Copies the top's whole view into a new qcow2 and pivots; resolves when concluded. */
+  mirror(top: string, id: string): Promise<void>
   stop(): Promise<void>
 }
 
-/** With `fill`, a chain of two layers, each filled by it. */
-export async function startRawQemu(sizeBytes: number, fill?: (path: string) => Promise<void>): Promise<RawQemu> {
+/** With `fill`, a chain of two layers, filled by it: both, or the lower alone. */
+export async function startRawQemu(
+  sizeBytes: number,
+  fill?: (path: string) => Promise<void>,
+  filled: 'both' | 'lower' = 'both',
+): Promise<RawQemu> {
   const dir = await mkdtemp('/tmp/strata-raw-')
   const files = createLayerFiles()
   const layer = (n: number) => ({ layerId: `raw-${n}`, path: join(dir, `l${n}.qcow2`), format: 'qcow2' as const, virtualSize: sizeBytes })
@@ -32,7 +40,7 @@ export async function startRawQemu(sizeBytes: number, fill?: (path: string) => P
   if (fill !== undefined) {
     await fill(layer(0).path)
     await files.create(layer(1), layer(0))
-    await fill(layer(1).path)
+    if (filled === 'both') await fill(layer(1).path)
   }
   const nodes = Array.from({ length: last + 1 }, (_, n) => [
     { driver: 'file', 'node-name': `f${n}`, filename: layer(n).path, discard: 'unmap' },
@@ -62,6 +70,24 @@ export async function startRawQemu(sizeBytes: number, fill?: (path: string) => P
     return reply.return as T
   }
   await execute('qmp_capabilities')
+  /** Starts it, pivots where it becomes ready, and waits for its end. */
+  const job = async (command: string, args: object, id: string, pivots: boolean): Promise<void> => {
+    const reaches = (status: string): Promise<void> =>
+      new Promise((resolve) => {
+        events.push((reply) => {
+          const data = (reply as { data?: { id?: string; status?: string } }).data
+          if (reply.event === 'JOB_STATUS_CHANGE' && data?.id === id && data.status === status) resolve()
+        })
+      })
+    const [ready, done] = [reaches('ready'), reaches('concluded')]
+    await execute(command, { 'job-id': id, ...args, 'auto-dismiss': false })
+    if (pivots) {
+      await ready
+      await execute('job-complete', { id })
+    }
+    await done
+    await execute('job-dismiss', { id })
+  }
   let depth = last
   return {
     dir,
@@ -75,20 +101,17 @@ export async function startRawQemu(sizeBytes: number, fill?: (path: string) => P
       depth = next
     },
     async commit(top, base, id) {
-      const concluded = (status: string): Promise<void> =>
-        new Promise((resolve) => {
-          events.push((reply) => {
-            const data = (reply as { data?: { id?: string; status?: string } }).data
-            if (reply.event === 'JOB_STATUS_CHANGE' && data?.id === id && data.status === status) resolve()
-          })
-        })
-      const ready = concluded('ready')
-      const done = concluded('concluded')
-      await execute('block-commit', { 'job-id': id, device: top, 'top-node': top, 'base-node': base, 'auto-dismiss': false })
-      await ready
-      await execute('job-complete', { id })
-      await done
-      await execute('job-dismiss', { id })
+      await job('block-commit', { device: top, 'top-node': top, 'base-node': base }, id, true)
+    },
+    async stream(top, id) {
+      await job('block-stream', { device: top }, id, false)
+    },
+    async mirror(top, id) {
+      const path = join(dir, `${id}.qcow2`)
+      execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', path, String(sizeBytes)])
+      await execute('blockdev-add', { driver: 'file', 'node-name': `f${id}`, filename: path, discard: 'unmap' })
+      await execute('blockdev-add', { driver: 'qcow2', 'node-name': `q${id}`, file: `f${id}`, backing: null, discard: 'unmap' })
+      await job('blockdev-mirror', { device: top, target: `q${id}`, sync: 'full' }, id, true)
     },
     async stop() {
       const gone = new Promise((resolve) => child.once('exit', resolve))
