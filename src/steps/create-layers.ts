@@ -53,10 +53,15 @@ export const createLayers = (planned: readonly PlannedLayer[]): UndoableBrick =>
 })
 
 async function place(stores: Stores, planned: PlannedLayer): Promise<Pick<Layer, 'parentId' | 'virtualSize'>> {
-  const parentId = planned.on === null ? null : 'topOf' in planned.on ? await topOf(stores, planned.on.topOf) : planned.on.layerId
+  const parentId = planned.on === null ? null : 'topOf' in planned.on ? await topOf(stores, planned.on.topOf) : await namedOn(stores, planned)
   const virtualSize = planned.virtualSize ?? (parentId === null ? undefined : (await layerRow(stores, parentId)).virtualSize)
   if (virtualSize === undefined) throw new TypeError('a blank layer needs a size')
   return { parentId, virtualSize }
+}
+
+/** Its row knows better than what was asked for: a layer that went down into one below has left its children to that one. */
+async function namedOn(stores: Stores, { layerId, on }: PlannedLayer): Promise<string | null> {
+  return (await layerRow(stores, layerId)).parentId ?? (on !== null && 'layerId' in on ? on.layerId : null)
 }
 
 async function resolve(stores: Stores, planned: PlannedLayer): Promise<[LayerFile, LayerFile | null]> {

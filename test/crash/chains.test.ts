@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { pullChain } from '../../src/domain/chain-operations.js'
 import { blockJobName } from '../../src/domain/names.js'
-import { deleteSnapshot, extendVolume } from '../../src/domain/operations.js'
+import { createVolume, deleteSnapshot, extendVolume } from '../../src/domain/operations.js'
 import { operationKey, registry } from '../../src/operations/registry.js'
 import { ANY } from '../../src/ports/stores.js'
 import type { Tools } from '../../src/steps/tools.js'
@@ -138,6 +138,32 @@ describe.each(Object.entries(MOVES))('a guest whose disk moves by %s', { timeout
     await drive(world, { operation, fault: { kind: 'killed', gap: `${step}:before-done` }, atGap })
     expect(states).toEqual(['paused', 'paused'])
     expect((await jobs(operation))[0]?.state).toBe('done')
+    expect(await judge(world)).toEqual([])
+  })
+})
+
+describe('a snapshot whose layer goes down into one below', { timeout: 60_000 }, () => {
+  it('is what a volume stands on that was asked for in the last moment', async () => {
+    const volume = await world.volume([BASE, SMALL, TOP])
+    const parentLayerId = volume.layerIds[1] ?? ''
+    world.expected.set(await world.snapshot(volume, parentLayerId, 'available'), merged(BASE, SMALL))
+    await commit(world, volume, 1, 0)
+    const made = await world.volume([])
+    const virtualSize = DISK_MIB * MIB
+    await drive(world, {
+      operation: 'commit-chain',
+      fault: { kind: 'none' },
+      async atGap(gap) {
+        if (gap !== 'commit-data:before-done') return
+        const layerId = await world.planned({ parentId: parentLayerId })
+        world.expected.set(made.diskId, merged(BASE, SMALL))
+        await world.db.transaction((stores) => stores.volumes.update(made.volumeId, { status: 'creating' }))
+        const layer = { diskId: made.diskId, layerId, parentLayerId, virtualSize }
+        await world.enqueue(createVolume, { volumeId: made.volumeId, layer })
+      },
+    })
+    expect(await jobs('create-volume')).toMatchObject([{ state: 'done' }])
+    expect((await chainOf(made)).slice(1)).toEqual([volume.layerIds[0]])
     expect(await judge(world)).toEqual([])
   })
 })
