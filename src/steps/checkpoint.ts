@@ -46,6 +46,7 @@ export const saveCheckpoint = (wanted: Checkpointing): UndoableBrick => ({
   },
   async apply(_, tools) {
     const guest = await withMemory(tools, wanted.serverId)
+    await requireAllDisks(guest, wanted.diskIds)
     const wasRunning = (await guest.runState()) === 'running'
     const seen = await guest.checkpoints.save(await checkpointOf(tools, 'save', wanted))
     tools.learn({ live: true, pausedFor: wasRunning ? (seen ?? null) : 0, wasRunning })
@@ -88,6 +89,12 @@ export async function withMemory(tools: Tools, serverId: string): Promise<Guest>
   if (guest === undefined || (await guest.runState()) === 'shutdown')
     throw new DomainError('invalidState', 'The server does not run: it has no memory that could be kept.')
   return guest
+}
+
+/** Brought back beside a disk that has gone on, memory would destroy what is on it. */
+export async function requireAllDisks(guest: Guest, diskIds: readonly string[]): Promise<void> {
+  if ((await guest.devices()).some((diskId) => !diskIds.includes(diskId)))
+    throw new DomainError('invalidState', 'Memory is kept with all disks of the server, or not at all.')
 }
 
 async function checkpointOf(tools: Tools, what: 'save' | 'delete', wanted: Checkpointing): Promise<Checkpoint> {

@@ -53,7 +53,8 @@ export const createLayers = (planned: readonly PlannedLayer[]): UndoableBrick =>
 })
 
 async function place(stores: Stores, planned: PlannedLayer): Promise<Pick<Layer, 'parentId' | 'virtualSize'>> {
-  const parentId = planned.on === null ? null : 'topOf' in planned.on ? await topOf(stores, planned.on.topOf) : await namedOn(stores, planned)
+  const parentId =
+    planned.on === null ? null : 'topOf' in planned.on ? await topOf(stores, planned.on.topOf) : await namedOn(stores, planned)
   const virtualSize = planned.virtualSize ?? (parentId === null ? undefined : (await layerRow(stores, parentId)).virtualSize)
   if (virtualSize === undefined) throw new TypeError('a blank layer needs a size')
   return { parentId, virtualSize }

@@ -9,12 +9,12 @@
  * Which of the two it is stands in the row from the beginning. The hard case: QEMU died around the switch. The disks are
  * then taken for switched, and whether the copy is whole nobody knows: it is given up, and with it the snapshot.
  */
-import { DomainError, NeedsAttention } from '../domain/errors.js'
+import { NeedsAttention } from '../domain/errors.js'
 import type { MemoryState } from '../domain/memory-state.js'
 import { checkpointJobName, tagName } from '../domain/names.js'
 import type { LayerFile } from '../ports/block.js'
 import type { Guest } from '../ports/hypervisor.js'
-import { withMemory } from './checkpoint.js'
+import { requireAllDisks, withMemory } from './checkpoint.js'
 import { memoryPath, memoryRow } from './memory.js'
 import type { ForwardBrick, GuardBrick, Tools, UndoableBrick } from './tools.js'
 
@@ -34,9 +34,7 @@ export const prepareMemory = ({ serverId, memoryStateId, diskIds }: MemoryCaptur
   probe: async () => 'partial',
   async apply(_, tools) {
     const guest = await withMemory(tools, serverId)
-    const left = (await guest.devices()).find((diskId) => !diskIds.includes(diskId))
-    // Brought back beside a disk that has gone on, it would destroy what is on it.
-    if (left !== undefined) throw new DomainError('invalidState', 'Memory is kept with all disks of the server, or not at all.')
+    await requireAllDisks(guest, diskIds)
     const wasRunning = (await guest.runState()) === 'running'
     if (!wasRunning) await saveState(tools, guest, memoryStateId)
     tools.learn({ wasRunning })

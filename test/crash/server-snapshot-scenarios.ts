@@ -33,7 +33,7 @@ export async function pair(world: World, vmState: VmState): Promise<Pair> {
 /** Rows as the service writes them, and the job. */
 export async function take(
   world: World,
-  { serverId, volumes }: Pair,
+  { serverId, volumes }: { readonly serverId: string; readonly volumes: readonly Volumed[] },
   kind: SnapshotKind,
   quiesce: Quiesce = 'none',
   withMemory = false,

@@ -78,6 +78,18 @@ describe('a snapshot of a server', { timeout: 120_000 }, () => {
   })
 })
 
+describe('the memory of a server', { timeout: 120_000 }, () => {
+  it.each(['external', 'internal'] as const)('is not kept in an %s snapshot that leaves out one of its disks', async (kind) => {
+    const { serverId, volumes } = await pair(world, 'active')
+    const id = await take(world, { serverId, volumes: volumes.slice(1) }, kind, 'none', true)
+    await drive(world, quietly)
+    expect(await found(id)).toMatchObject({ status: 'error' })
+    const [message] = await world.db.read.messages.list(ANY, { where: { resourceId: { is: id } } })
+    expect(message?.userMessage).toBe('create snapshot:Memory is kept with all disks of the server, or not at all.')
+    expect(await judge(world)).toEqual([])
+  })
+})
+
 describe('deleting snapshots of a server', { timeout: 120_000 }, () => {
   it('closes the tree over them, and the present has grown from what is left', async () => {
     const { serverId, volume } = await served(world, 'stopped', [BASE, SMALL, TOP])
