@@ -4,6 +4,8 @@
  * merges exactly, without a list of extents ever leaving the host.
  */
 
+import type { MergeChild, MergeCosts } from './merge-plan.js'
+
 /** d: data in a cluster of its own. z: says zeroes, without data. -: nothing, the layer below shows. */
 export type Hold = 'd' | 'z' | '-'
 
@@ -54,6 +56,12 @@ export const missingIn = (held: Holdings, from: string, into: string): number =>
 /** Bytes that take new room in `base` when `top` goes down into it: over data it has already, data is written in place. */
 export const newIn = (held: Holdings, top: string, base: string): number =>
   sum(held, top, base, (hold, other) => hold === 'd' && other !== 'd')
+
+/** Either way to merge a layer and its one child. Of a child that a guest writes only its file says what it holds by now. */
+export const mergeCosts = (held: Holdings, layer: string, child: Pick<MergeChild, 'id' | 'openIn' | 'allocated'>): MergeCosts => ({
+  up: missingIn(held, layer, child.id),
+  down: child.openIn > 0 ? child.allocated : dataIn(held, child.id),
+})
 
 /** Bytes of data one sees through a chain, top first. */
 export const dataSeen = (held: Holdings, chain: readonly string[]): number => {

@@ -24,8 +24,15 @@ export interface MergeFacts {
   readonly isPinned: boolean
   readonly allocated: number
   readonly children: readonly MergeChild[]
+  /** Bytes either way would copy, where its one child was looked into; else the bytes allocated decide. */
+  readonly costs?: MergeCosts | undefined
   /** What becomes of a layer with several children: stays shared, or is merged into each. */
   readonly several: 'share' | 'each'
+}
+
+export interface MergeCosts {
+  readonly up: number
+  readonly down: number
 }
 
 export type MergePlan =
@@ -54,4 +61,7 @@ export function planMerge(facts: MergeFacts): MergePlan {
 
 /** Only a disk's active top goes down: what is sealed is someone's snapshot or someone's base, and its place stays. */
 const isCheaperDown = (facts: MergeFacts, child: MergeChild): boolean =>
-  facts.format === 'qcow2' && child.state === 'top' && child.openIn <= 1 && child.allocated < facts.allocated
+  facts.format === 'qcow2' &&
+  child.state === 'top' &&
+  child.openIn <= 1 &&
+  (facts.costs?.down ?? child.allocated) < (facts.costs?.up ?? facts.allocated)

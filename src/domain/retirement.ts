@@ -4,7 +4,7 @@
  * asked for), so the steps are those that come, with the bytes they move.
  */
 import { afterCommit, afterPull, childrenOf } from './chain.js'
-import { dataIn, type Holdings, missingIn, moved, newIn } from './holdings.js'
+import { dataIn, type Holdings, mergeCosts, missingIn, moved, newIn } from './holdings.js'
 import { type MergeChild, planMerge } from './merge-plan.js'
 
 /** A layer as the plan needs to know it: as a child it may take data or go down. */
@@ -126,7 +126,9 @@ export function foretell(forest: Forest, release: Release): Retirement {
     if (layer === undefined) return
     const children = childrenOf(layers, layerId)
     const above = children.map((child) => ({ ...child, holdsTags: child.tagPins.some((pin) => !gone.has(pin)) }))
-    const plan = planMerge({ ...layer, isPinned: isPinned(layer), several, children: above })
+    const [only] = above
+    const costs = only === undefined || above.length > 1 ? undefined : mergeCosts(held, layerId, only)
+    const plan = planMerge({ ...layer, isPinned: isPinned(layer), several, children: above, costs })
     if (plan.kind === 'pull') pull(layer, children, followOn)
     else if (plan.kind === 'commit') commit(layer, children, followOn)
     else if (plan.kind === 'deferred') stays(layer, followOn, plan.reason, 'wait')

@@ -14,7 +14,10 @@
  *
  * The hard case, QEMU dying around the end of a commit, is in commit-active.ts. A pull has no such moment (stream-up.ts).
  */
-import { planMerge } from '../domain/merge-plan.js'
+import type { Layer } from '../domain/disk.js'
+import { AdapterError } from '../domain/errors.js'
+import { holdingsOf, mergeCosts } from '../domain/holdings.js'
+import { type MergeChild, type MergeCosts, planMerge } from '../domain/merge-plan.js'
 import { blockJobName, formatNode } from '../domain/names.js'
 import type { MergeLayerInput } from '../domain/operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
@@ -42,7 +45,7 @@ export const markMerging = (input: MergeLayerInput): PivotBrick => ({
     if (layer?.state !== 'sealed' && layer?.state !== 'merging') return
     // What came to stand on it while we waited in the queue is not among our locks yet.
     if (await hasGrown(tools.db.read, input)) throw new Yielded()
-    const plan = await planNow(tools, input.layerId, input.children)
+    const plan = await planNow(tools, input.layerId, input.children, false)
     if (plan.kind === 'deferred') tools.learn({ deferred: plan.reason } satisfies DeferredFacts)
   },
   async record(_, stores, { deferred }) {
@@ -77,7 +80,7 @@ export const moveData = (layerId: string): ForwardBrick => ({
   async apply(_, tools) {
     const layer = await tools.db.read.layers.find(ANY, layerId)
     if (layer?.state !== 'merging') return tools.learn({ way: 'none' })
-    const plan = await planNow(tools, layerId, 'each')
+    const plan = await planNow(tools, layerId, 'each', true)
     const pulled: string[] = []
     try {
       if (plan.kind === 'deferred') throw new Deferred(plan.reason)
@@ -106,7 +109,7 @@ export const moveData = (layerId: string): ForwardBrick => ({
   },
 })
 
-async function planNow(tools: Tools, layerId: string, several: 'share' | 'each') {
+async function planNow(tools: Tools, layerId: string, several: 'share' | 'each', looksInside: boolean) {
   const stores = tools.db.read
   const size = async (id: string): Promise<number> => (await tools.files.stat((await layerFile(stores, id)).path))?.allocated ?? 0
   const [layer, rows] = [await stores.layers.find(ANY, layerId), await stores.layers.children(layerId)]
@@ -129,7 +132,22 @@ async function planNow(tools: Tools, layerId: string, several: 'share' | 'each')
     allocated: await size(layerId),
     several,
     children,
+    // Whether it can be now is asked before it is begun; which way is cheaper, when it is.
+    costs:
+      !looksInside || layer === undefined || only?.state !== 'top' || children.length > 1 ? undefined : await costsOf(tools, layer, only),
   })
+}
+
+/** What the files themselves hold, as the plan a caller was shown counted it. One that cannot be read decides nothing. */
+async function costsOf(tools: Tools, layer: Layer, only: MergeChild): Promise<MergeCosts | undefined> {
+  try {
+    const files = [await layerFile(tools.db.read, layer.id), await layerFile(tools.db.read, only.id)]
+    const maps = await Promise.all(files.map(async (file) => [file.layerId, await tools.files.map(file)] as const))
+    return mergeCosts(holdingsOf(new Map(maps)), layer.id, only)
+  } catch (error) {
+    if (error instanceof AdapterError) return undefined
+    throw error
+  }
 }
 
 async function commitBegun(tools: Tools, layerId: string, child: string): Promise<boolean> {

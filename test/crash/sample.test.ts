@@ -31,16 +31,24 @@ describe('the same on MariaDB', () => {
     for (const place of places) await place.drop()
   })
 
-  const chosen = SCENARIOS.filter(({ name }) =>
-    /^(create-snapshot, live|merge-layer, live, committed|create-server|clone-volume)/.test(name),
-  )
-  it.each(chosen)('$name survives being killed at its pivot', { timeout: 120_000 }, async (scenario) => {
-    const step = { 'create-snapshot': 'switch-top-layers', 'merge-layer': 'move-data', 'create-server': 'launch-guest' }[scenario.operation]
+  const next = random(seed)
+  const operations = [
+    ...['create-snapshot', 'merge-layer', 'create-server', 'clone-volume', 'create-server-snapshot', 'delete-server-snapshots'],
+    ...['revert-server', 'save-server', 'restore-server', 'pull-chain', 'commit-chain', 'copy-disk'],
+  ]
+  const chosen = operations.map((operation) => {
+    const its = SCENARIOS.filter((scenario) => scenario.operation === operation)
+    return { operation, scenario: its[Math.floor(next() * its.length)], pick: next() }
+  })
+  it.each(chosen)('$operation survives being killed after the effect of any step', { timeout: 120_000 }, async ({ scenario, pick }) => {
+    if (scenario === undefined) throw new Error('nothing asks for it')
+    const after = (await faultsOf(scenario)).filter((fault) => fault.kind === 'killed' && fault.gap.endsWith(':after-apply'))
+    const fault = after[Math.floor(pick * after.length)]
+    if (fault === undefined || !('gap' in fault)) throw new Error('it has no step with an effect')
     const place = await freshDatabaseUrl('mariadb')
     places.push(place)
-    const fault = { kind: 'killed', gap: `${step ?? 'switch-top-layers'}:after-apply` } as const
     const { wrong, driven } = await runCell(scenario, fault, { url: place.url })
     expect(driven.gaps).toContain(fault.gap)
-    expect(wrong).toEqual([])
+    expect(wrong, `again (seed ${seed}): ${scenario.name}, ${nameOf(fault)}`).toEqual([])
   })
 })
