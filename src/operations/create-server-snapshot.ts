@@ -10,6 +10,7 @@ import type { Server } from '../domain/server.js'
 import type { CapturedPower } from '../domain/server-snapshot.js'
 import { type CreateServerSnapshotInput, createServerSnapshot } from '../domain/server-snapshot-operations.js'
 import { ANY, type Stores } from '../ports/stores.js'
+import { heldServer } from '../steps/forget-snapshots.js'
 import type { Journal, Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
 import { strategyOf } from '../strategies/select.js'
@@ -36,7 +37,7 @@ export const createServerSnapshotOperation: Operation<CreateServerSnapshotInput,
         const lost = input.memoryStateId !== null && report.reached !== 'memory'
         const failure = lost ? NO_MEMORY : isBroken(report) ? TOO_EARLY : undefined
         const broken = failure !== undefined
-        const server = await stores.servers.find(ANY, input.serverId)
+        const server = await heldServer(stores, input.serverId)
         const patch = {
           status: broken ? 'error' : 'available',
           parentId: broken ? null : (server?.currentSnapshotId ?? null),

@@ -1,5 +1,6 @@
 /** Server snapshots that are given up, and the tree without them. */
-import { ANY } from '../ports/stores.js'
+import type { Server } from '../domain/server.js'
+import { ANY, type Stores } from '../ports/stores.js'
 import type { PivotBrick } from './tools.js'
 
 /**
@@ -12,6 +13,7 @@ export const forgetSnapshots = (serverId: string, serverSnapshotIds: readonly st
   probe: async () => 'absent',
   apply: async () => {},
   async record(_, stores) {
+    const server = await heldServer(stores, serverId)
     const all = await stores.serverSnapshots.list(ANY, { where: { serverId: { is: serverId } } })
     const parents = new Map(all.map((one) => [one.id, one.parentId]))
     const goes = (id: string | null): id is string => id !== null && serverSnapshotIds.includes(id)
@@ -22,9 +24,17 @@ export const forgetSnapshots = (serverId: string, serverSnapshotIds: readonly st
     }
     for (const { id, parentId } of all)
       if (!goes(id) && goes(parentId)) await stores.serverSnapshots.update(id, { parentId: heirOf(parentId) })
-    const server = await stores.servers.find(ANY, serverId)
     if (server !== undefined && goes(server.currentSnapshotId))
       await stores.servers.update(serverId, { currentSnapshotId: heirOf(server.currentSnapshotId) })
     for (const id of serverSnapshotIds) await stores.serverSnapshots.remove(id)
   },
 })
+
+/** As it is, and held until the commit: what its present grew from is asked and changed by one at a time. */
+export async function heldServer(stores: Stores, serverId: string): Promise<Server | undefined> {
+  for (;;) {
+    const { vmState } = (await stores.servers.find(ANY, serverId)) ?? {}
+    if (vmState === undefined) return undefined
+    if (await stores.servers.transition(serverId, { vmState: [vmState] }, { vmState })) return await stores.servers.find(ANY, serverId)
+  }
+}
