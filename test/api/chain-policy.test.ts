@@ -86,4 +86,15 @@ describe('a chain as long as it may be', () => {
     await member().post(`${V1}/servers/${serverId}/snapshots`).send({ kind: 'internal' }).expect(202)
     expect(await api.db.read.serverSnapshots.count(ANY, { serverId: { is: serverId } })).toBe(2)
   })
+
+  it('is not made longer by snapshots that failed, nor by those that are tags', async () => {
+    const { serverId } = await machine(api)
+    await member().put(ofServer(serverId)).send({ soft_depth: 2, hard_depth: 2 }).expect(200)
+    const take = (body: object) => member().post(`${V1}/servers/${serverId}/snapshots`).send(body)
+    const { id } = (await take({}).expect(202)).body.server_snapshot
+    await take({}).expect(409)
+    await api.db.transaction((stores) => stores.serverSnapshots.transition(id, ['creating'], { status: 'error' }))
+    await take({ kind: 'internal' }).expect(202)
+    await take({}).expect(202)
+  })
 })
