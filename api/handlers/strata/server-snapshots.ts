@@ -6,7 +6,10 @@ import { costView, deletionResultView, serverSnapshotView, treeView } from '../.
 
 function micros(text: string): number {
   const millis = Date.parse(text)
-  if (Number.isNaN(millis)) throw new DomainError('invalid', `There is no such time as ${text}.`)
+  const day = text.slice(0, 10)
+  // The 31st of February is taken for the 3rd of March.
+  if (Number.isNaN(millis) || new Date(day).toISOString().slice(0, 10) !== day)
+    throw new DomainError('invalid', `There is no such time as ${text}.`)
   return millis * 1000
 }
 

@@ -75,6 +75,9 @@ export async function acceptSnapshot(
   await requireCapturable(stores, server, request.memory)
   const kind = kindOf(request.kind, request.disks)
   const disks = await chooseDisks(stores, { server, kind, choices: request.disks })
+  // Brought back beside a disk that has gone on, it would destroy what is on it.
+  if (request.memory && request.disks.some(({ snapshot }) => snapshot === 'no'))
+    throw new DomainError('invalid', 'Memory is kept with all disks of the server, or not at all.')
   await requireTops(stores, server, disks, kind)
   const deep =
     kind === 'external'
