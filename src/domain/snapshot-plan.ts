@@ -108,8 +108,7 @@ function outlineRevert(scene: Scene, request: Extract<PlanRequest, { kind: 'reve
   const powerState = request.powerState ?? (withMemory ? snapshot?.powerState : null) ?? 'stopped'
   const after = reverted(scene, reverting, powerState !== 'stopped')
   const away = own.filter((part) => scene.disks.find((disk) => disk.id === part.diskId)?.serverId !== server.id)
-  const saved = scene.memory.some((memory) => memory.serverSnapshotId === request.id && memory.status === 'saved')
-  const copies = reverting.some(({ way }) => way === 'copy')
+  const unloadable = memoryRefusal(scene, request.id, reverting)
   return {
     scene: after,
     // What was given up, and then whatever had to wait for the guest that is ended.
@@ -132,15 +131,17 @@ function outlineRevert(scene: Scene, request: Extract<PlanRequest, { kind: 'reve
       ),
       condition(
         'power_state',
-        withMemory || request.powerState !== null || !isOn,
+        withMemory ? request.powerState !== 'stopped' : request.powerState !== null || !isOn,
         'What the server does afterwards is known.',
-        'Without memory a server that is on starts anew or stays off: say which by power_state.',
+        withMemory
+          ? 'A server that goes on from its memory is running or paused, not stopped.'
+          : 'Without memory a server that is on starts anew or stays off: say which by power_state.',
       ),
       condition(
         'memory',
-        !withMemory || (saved && !copies),
+        !withMemory || unloadable === undefined,
         withMemory ? 'Its memory was saved with it.' : 'The memory is not asked for.',
-        saved ? 'Its memory cannot be loaded: later snapshots were taken on top of it.' : 'It has no memory to go back to.',
+        unloadable ?? '',
       ),
       condition(
         'no_saved_state',
@@ -150,6 +151,19 @@ function outlineRevert(scene: Scene, request: Extract<PlanRequest, { kind: 'reve
       ),
     ],
   }
+}
+
+/** Memory fits the disks it was saved with, all of them and no others. */
+function memoryRefusal(scene: Scene, snapshotId: string, reverting: Outline['reverting']): string | undefined {
+  if (!scene.memory.some((memory) => memory.serverSnapshotId === snapshotId && memory.status === 'saved'))
+    return 'It has no memory to go back to.'
+  const disks = ownDisks(scene)
+  if (disks.some((disk) => !reverting.some(({ part }) => part.diskId === disk.id)))
+    return 'Its memory cannot be loaded: the server has disks it does not know.'
+  const resized = reverting.filter(({ part }) => disks.some((disk) => disk.id === part.diskId && disk.virtualSize !== part.virtualSize))
+  if (resized.length > 0) return `Its memory cannot be loaded: resized since: ${resized.map(({ part }) => part.device).join(', ')}.`
+  if (reverting.some(({ way }) => way === 'copy')) return 'Its memory cannot be loaded: later snapshots were taken on top of it.'
+  return undefined
 }
 
 function outlineConsolidate(scene: Scene, children: Children): Outline {

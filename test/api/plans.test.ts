@@ -1,4 +1,5 @@
 /** Plans over HTTP: what they say, that nothing is changed by asking, and that an old one is told from a good one. */
+import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { unavailable } from '../../src/domain/errors.js'
 import type { Holdings } from '../../src/domain/holdings.js'
@@ -221,6 +222,34 @@ describe('a plan of a revert', () => {
     expect(made.bytes_to_copy).toBe(2 * MIB)
     await api.as('foreign').post(`${V1}/server-snapshots/${one}/revert-plan`).send({}).expect(404)
     await api.as('member').post(`${V1}/server-snapshots/${one}/revert-plan`).send({ power_state: 'asleep' }).expect(400)
+  })
+})
+
+describe('a plan of going back to memory', () => {
+  const memoryOf = async (id: string, body: object = {}) => {
+    const { possible, preconditions } = await plan(`server-snapshots/${id}/revert-plan`, body)
+    return [possible, ...preconditions.flatMap(({ met, sentence }: { met: boolean; sentence: string }) => (met ? [] : [sentence]))]
+  }
+  const withMemory = async () => {
+    const id = await takeSnapshot(api, server.serverId, { memory: true })
+    const [memory] = await api.db.read.memoryStates.list(ANY, { where: { serverSnapshotId: { is: id } } })
+    await api.db.transaction((stores) => stores.memoryStates.update(memory?.id ?? '', { status: 'saved' }))
+    return id
+  }
+
+  it('refuses what going back would refuse: disks it does not know, resized ones, and a server that is to be off', async () => {
+    const id = await withMemory()
+    expect(await memoryOf(id)).toEqual([true])
+    expect(await memoryOf(id, { power_state: 'stopped' })).toEqual([false, expect.stringContaining('running or paused')])
+    const data = await api.db.read.disks.list(ANY, { where: { serverId: { is: server.serverId }, kind: { is: 'volume' } } })
+    const [disk] = data
+    await api.db.transaction((stores) => stores.disks.update(disk?.id ?? '', { virtualSize: (disk?.virtualSize ?? 0) * 2 }))
+    expect(await memoryOf(id)).toEqual([false, expect.stringContaining('resized since: vdb')])
+    await api.db.transaction((stores) =>
+      stores.disks.insert({ ...(disk as NonNullable<typeof disk>), id: randomUUID(), topLayerId: null, kind: 'root' }),
+    )
+    expect(await memoryOf(id)).toEqual([false, expect.stringContaining('does not know')])
+    await api.as('member').post(`${V1}/server-snapshots/${id}/revert`).send({ power_state: 'running' }).expect(409)
   })
 })
 
