@@ -14,6 +14,7 @@ import { ServiceError, UsageError } from './errors.js'
 import { addJobCommands } from './job-commands.js'
 import { addManagedSaveCommands } from './managed-save-commands.js'
 import { addServerSnapshotCommands } from './server-snapshot-commands.js'
+import { plain } from './text.js'
 import { createTools } from './tools.js'
 
 const program = new Command('strata')
@@ -49,6 +50,7 @@ function tell(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   const message = error instanceof Error ? error.message : String(error)
   const request = error instanceof ServiceError && error.requestId !== undefined ? `\nrequest id: ${error.requestId}` : ''
-  process.stderr.write(`strata: ${message}${request}\n`)
+  // Its lines are ours, the names in it are others'.
+  process.stderr.write(`strata: ${`${message}${request}`.split('\n').map(plain).join('\n')}\n`)
   return error instanceof UsageError ? 2 : 1
 }

@@ -4,7 +4,14 @@ export type Cell = string | number | boolean | null | undefined
 /** A title and what a row has under it. */
 export type Column<T> = readonly [title: string, of: (row: T) => Cell]
 
-const shown = (cell: Cell): string => (cell === null || cell === undefined ? '-' : String(cell))
+/** Names are others' words: nothing in them may move the cursor, break a line, or turn around what follows. */
+export const plain = (text: string): string =>
+  text.replace(
+    /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
+    (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
+
+const shown = (cell: Cell): string => (cell === null || cell === undefined ? '-' : plain(String(cell)))
 
 /** Columns of nothing but numbers stand to the right. */
 export function renderTable<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
@@ -53,10 +60,14 @@ export interface Branch {
 }
 
 /** Roots at the margin, children below their parent. */
-export const renderTree = (roots: readonly Branch[]): string => roots.flatMap((root) => [root.label, ...limbs(root.children)]).join('\n')
+export const renderTree = (roots: readonly Branch[]): string =>
+  roots.flatMap((root) => [plain(root.label), ...limbs(root.children)]).join('\n')
 
 const limbs = (children: readonly Branch[]): string[] =>
   children.flatMap((child, at) => {
     const isLast = at === children.length - 1
-    return [`${isLast ? '└── ' : '├── '}${child.label}`, ...limbs(child.children).map((line) => `${isLast ? '    ' : '│   '}${line}`)]
+    return [
+      `${isLast ? '└── ' : '├── '}${plain(child.label)}`,
+      ...limbs(child.children).map((line) => `${isLast ? '    ' : '│   '}${line}`),
+    ]
   })

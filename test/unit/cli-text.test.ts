@@ -34,6 +34,14 @@ describe('a table', () => {
     expect(text.split('\n')).toEqual(['name       size', 'a       1.5 GiB', 'longer   12 MiB', '-             -'])
   })
 
+  it('shows what in a name would move the cursor or break the line', () => {
+    const name = 'a\nb\u001b[2Jc\u202ed'
+    const safe = 'a\\u000ab\\u001b[2Jc\\u202ed'
+    expect(renderTable([{ name }], [['name', (row) => row.name]])).toBe(`name\n${safe}`)
+    expect(renderRecord([['name', name]])).toBe(`name  ${safe}`)
+    expect(renderTree([{ label: name, children: [{ label: name, children: [] }] }])).toBe(`${safe}\n└── ${safe}`)
+  })
+
   it('of nothing is its heads, and a record has a field a line', () => {
     expect(renderTable([], [['name', () => '']])).toBe('name')
     expect(
