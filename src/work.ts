@@ -144,6 +144,7 @@ export async function startWork({ config, adapters, doorbell, local, log, metric
     repeat(beat, HEARTBEAT_MS, log),
     repeat(guests, GUESTS_MS, log),
     repeat(cutPower, GUESTS_MS, log),
+    repeat(async () => void (await hostMemory.restoreLate()), GUESTS_MS, log),
     repeat(() => reconciler.sweep(), SWEEP_MS, log),
   ]
   const stopListening = hypervisor.onChange(() => void guests().catch((err) => log.warn({ err }, 'guests will be looked at again')))

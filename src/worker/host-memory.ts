@@ -1,7 +1,7 @@
 /**
  * Guests of a host that goes down and comes up again: at the end of the service each one's memory is saved, by the job a
  * caller would have asked for; at its next start those are restored that were saved so, unless a server is not to start by
- * itself.
+ * itself. The hard case: the service is killed while it saves. The jobs go on in the next one, whose start they outlast.
  */
 
 import { FINISHED } from '../domain/job.js'
@@ -21,17 +21,22 @@ export interface HostMemoryOptions {
 export interface HostMemory {
   /** Resolves when every guest of the host was saved, or could not be. The worker is still at work. */
   saveAll(): Promise<void>
-  /** Returns how many are to be restored. */
+  /** Returns how many are to be restored. Those still being saved, for the last service was killed at it, come later. */
   restoreAll(): Promise<number>
+  /** Again and again after restoreAll: restores those whose saving has ended since. */
+  restoreLate(): Promise<number>
 }
 
 const LOOK_MS = 50
 
 export function createHostMemory({ ports: { db, clock, settings }, doorbell, log }: HostMemoryOptions): HostMemory {
   const { hostId } = settings
+  /** Saved, or being saved, when this service started. What it saves itself is for the next one. */
+  const late = new Set<string>()
 
   return {
     async saveAll() {
+      late.clear()
       const where = { hostId: { is: hostId }, vmState: { in: ['active', 'paused'] } }
       const jobs: string[] = []
       for (const { id } of await db.read.servers.list(ANY, { where })) {
@@ -46,12 +51,23 @@ export function createHostMemory({ ports: { db, clock, settings }, doorbell, log
     },
 
     async restoreAll() {
-      const where = { hostId: { is: hostId }, resumeAtStart: { is: true }, status: { is: 'saved' }, serverSnapshotId: { is: null } }
-      const states = await db.read.memoryStates.list(ANY, { where })
-      const begun = await Promise.all(states.map(({ id, serverId }) => db.transaction((stores) => restore(stores, id, serverId))))
-      doorbell.ring(hostId)
-      return begun.filter(Boolean).length
+      const where = { hostId: { is: hostId }, resumeAtStart: { is: true }, serverSnapshotId: { is: null } }
+      for (const { id } of await db.read.memoryStates.list(ANY, { where })) late.add(id)
+      return await restoreLate()
     },
+
+    restoreLate,
+  }
+
+  async function restoreLate(): Promise<number> {
+    let begun = 0
+    for (const id of [...late]) {
+      const outcome = await db.transaction((stores) => restore(stores, id))
+      if (outcome !== 'later') late.delete(id)
+      if (outcome === 'begun') begun += 1
+    }
+    if (begun > 0) doorbell.ring(hostId)
+    return begun
   }
 
   async function isUnderWay(jobId: string): Promise<boolean> {
@@ -70,16 +86,19 @@ export function createHostMemory({ ports: { db, clock, settings }, doorbell, log
     return (await enqueueSave(stores, server, { ...options, enqueue: enqueueAs(server) })).jobId
   }
 
-  async function restore(stores: Stores, memoryStateId: string, serverId: string): Promise<boolean> {
-    const server = await stores.servers.find(ANY, serverId)
-    if (server?.autostart !== true) return false
+  async function restore(stores: Stores, memoryStateId: string): Promise<'begun' | 'later' | 'not'> {
+    const state = await stores.memoryStates.find(ANY, memoryStateId)
+    const server = state && (await stores.servers.find(ANY, state.serverId))
+    if (state?.resumeAtStart !== true || server?.autostart !== true || server.taskState === 'deleting') return 'not'
+    if (state.status !== 'saved' || server.taskState !== null) return 'later'
+    const { serverId } = state
     const patch = { taskState: 'resuming', updatedAt: clock.now() } as const
-    if (!(await stores.servers.transition(serverId, { vmState: ['suspended', 'stopped'], taskState: [null] }, patch))) return false
+    if (!(await stores.servers.transition(serverId, { vmState: ['suspended', 'stopped'], taskState: [null] }, patch))) return 'not'
     // Once: what cannot be restored now is its owner's to decide about, not the next start's.
     await stores.memoryStates.update(memoryStateId, { resumeAtStart: false })
     const input = { serverId, diskIds: await disksOf(stores, serverId), memoryStateId }
     await stores.jobs.enqueue(restoreServer, input, enqueueAs(server))
-    return true
+    return 'begun'
   }
 
   function enqueueAs({ projectId, userId }: Server): EnqueueOptions {

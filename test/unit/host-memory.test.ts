@@ -91,4 +91,31 @@ describe('the guests of a host', () => {
     for (const id of others) expect(await job(id)).toBeUndefined()
     expect(await memory.restoreAll()).toBe(0)
   })
+  it('come back also when the last service was killed while it saved them: as soon as that has ended', async () => {
+    const [saving = '', failing = '', settling = '', own = ''] = await Promise.all([
+      server({ taskState: 'suspending' }),
+      server({ taskState: 'suspending' }),
+      server({ taskState: 'suspending' }),
+      server({ vmState: 'suspended' }),
+    ])
+    const stateOf = (serverId: string, status: 'planned' | 'saved') =>
+      memoryStateRow({ serverId, hostId: HOST_ID, resumeAtStart: true, status })
+    const states = [stateOf(saving, 'planned'), stateOf(failing, 'planned'), stateOf(settling, 'saved')] as const
+    await api.db.transaction(async (stores) => {
+      for (const state of states) await stores.memoryStates.insert(state)
+    })
+    expect([await memory.restoreAll(), await memory.restoreLate()]).toEqual([0, 0])
+    await api.db.transaction(async (stores) => {
+      await stores.memoryStates.transition(states[0].id, ['planned'], { status: 'saved' })
+      await stores.memoryStates.remove(states[1].id)
+      for (const id of [saving, settling]) await stores.servers.update(id, { vmState: 'suspended', taskState: null })
+      await stores.servers.update(failing, { taskState: null })
+      // Saved since this service started: for the next one.
+      await stores.memoryStates.insert(stateOf(own, 'saved'))
+    })
+    expect([await memory.restoreLate(), await memory.restoreLate()]).toEqual([2, 0])
+    for (const [at, id] of [saving, settling].entries())
+      expect((await job(id))?.input as RestoreServerInput).toMatchObject({ serverId: id, memoryStateId: states[at * 2]?.id })
+    for (const id of [failing, own]) expect(await job(id)).toBeUndefined()
+  })
 })
