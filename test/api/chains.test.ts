@@ -174,6 +174,7 @@ describe('a copy', () => {
     await api.as('foreign').post(copy).expect(404)
     await member().post(copy).send({ pool: 'none' }).expect(400)
     await member().post(copy).send({ format: 'vmdk' }).expect(400)
+    for (const own of [{ name: 'twin' }, { description: 'of another' }]) await member().post(copy).send(own).expect(400)
     await setStatus(api, volumeId, 'error')
     await member().post(copy).expect(409)
   })
