@@ -34,6 +34,7 @@ it('draws the tree of a server’s snapshots', async () => {
 it('draws the chain of a volume, and of a root disk', async () => {
   covers('drawChain', 'success', 'foreign')
   const text = await drawn(`${V1}/volumes/${server.volumeId}/chain.svg`)
-  for (const words of ['Layers of data', 'the present writes here', 'server snapshot &quot;after&quot;']) expect(text).toContain(words)
+  for (const words of ['Layers of data', 'shortened beyond 16, at most 32', 'the present writes here', 'server snapshot &quot;after&quot;'])
+    expect(text).toContain(words)
   expect(await drawn(`${V1}/volumes/${server.rootDiskId}/chain.svg`)).toContain('3 layers')
 })

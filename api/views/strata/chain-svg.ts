@@ -22,7 +22,7 @@ export function chainSvg({ disk, volume, layers, policy }: ShownChain): string {
     y += height + GAP
   }
   const name = volume?.name ?? volume?.id ?? `disk ${disk.id}`
-  const depth = `${layers.length} ${layers.length === 1 ? 'layer' : 'layers'}, shortened from ${policy.softDepth}, at most ${policy.hardDepth}`
+  const depth = `${layers.length} ${layers.length === 1 ? 'layer' : 'layers'}, shortened beyond ${policy.softDepth}, at most ${policy.hardDepth}`
   const width = MARGIN + WIDTH + 20 + SIDE + MARGIN
   return picture(`Layers of ${name}`, width, Math.max(y - GAP, HEAD) + MARGIN, [
     text({ x: MARGIN, y: 26, text: `Layers of ${name}`, size: 15, bold: true, room: width - 2 * MARGIN }),
