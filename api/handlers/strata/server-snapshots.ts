@@ -10,6 +10,8 @@ function micros(text: string): number {
   // The 31st of February is taken for the 3rd of March.
   if (Number.isNaN(millis) || new Date(day).toISOString().slice(0, 10) !== day)
     throw new DomainError('invalid', `There is no such time as ${text}.`)
+  // The tables count microseconds in whole numbers, which end in the year 2255.
+  if (!Number.isSafeInteger(millis * 1000)) throw new DomainError('invalid', `${text} is further away than this service counts.`)
   return millis * 1000
 }
 

@@ -145,6 +145,7 @@ describe('a request is refused', () => {
       expect(await refusal({ kind, memory: true, disks: none.slice(1) }, 400)).toContain('with all disks')
     expect(await refusal({ expires_at: '2020-01-01T00:00:00Z' }, 400)).toContain('past')
     expect(await refusal({ expires_at: '2099-13-41T00:00:00Z' }, 400)).toContain('no such time')
+    expect(await refusal({ expires_at: '9999-12-31T23:59:59Z' }, 400)).toContain('further away')
     expect(await refusal({ expires_at: '2099-02-31T00:00:00Z' }, 400)).toContain('no such time')
     await post({ expires_at: 'tomorrow' }).expect(400)
     expect(await api.db.read.serverSnapshots.count(ANY, { serverId: { is: vm.serverId } })).toBe(0)
