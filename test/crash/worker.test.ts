@@ -42,6 +42,8 @@ afterEach(async () => {
   await world.destroy()
 })
 
+const POLL_MS = 50
+
 async function child(gap: string, signal: string): Promise<ChildProcess> {
   const program = fileURLToPath(new URL('./child.ts', import.meta.url))
   const started = spawn(process.execPath, ['--import', 'tsx', program, world.dir, world.url, world.hostId, gap, signal], {
@@ -63,7 +65,16 @@ async function work(
   const life = await incarnate({ ...world, clock }, 'honest')
   const doorbell = createLocalDoorbell()
   const workerId = `w-${lives.length}-${process.pid}`
-  const worker = createWorker({ ports: changed(life.ports), registry, workerId, doorbell, log: quiet, leaseMs: 3000, pollMs: 50, ...more })
+  const worker = createWorker({
+    ports: changed(life.ports),
+    registry,
+    workerId,
+    doorbell,
+    log: quiet,
+    leaseMs: 3000,
+    pollMs: POLL_MS,
+    ...more,
+  })
   lives.push({ worker, life })
   await worker.start()
   return worker
@@ -270,6 +281,8 @@ describe('a worker process', { timeout: 120_000 }, () => {
     for (const one of [0, 1]) await work({ onEnd: () => void took.set(one, 1 + (took.get(one) ?? 0)) })
     for (let taken = 0; took.size < 2 || taken < 6; taken++) {
       if (taken === 40) throw new Error('one worker did it all')
+      // Whoever has just ended a job looks for the next at once: without a pause it would take them all.
+      await clock.sleep(Math.random() * POLL_MS)
       const { jobId, snapshotId } = await snapshot(serverId)
       expect(await ended(jobId)).toBe('done')
       expect(await world.db.read.snapshots.find(ANY, snapshotId)).toMatchObject({ status: 'available' })
