@@ -44,8 +44,9 @@ export async function startGuest(options: {
   flags?: string
   /** With a port it beats on (flag `hb=1`): hb.sock in the directory. */
   heartbeat?: boolean
+  memoryMib?: number
 }): Promise<TestGuest> {
-  const { directory, disks, flags = 'wr=1', heartbeat = false } = options
+  const { directory, disks, flags = 'wr=1', heartbeat = false, memoryMib = 256 } = options
   const { kernel, initrd } = await guestFiles()
   const log = join(directory, 'console.log')
   const drives = disks.flatMap((filename, index) => [
@@ -55,7 +56,7 @@ export async function startGuest(options: {
     `virtio-blk-pci,drive=disk${index},id=vd${index}`,
   ])
   const args = [
-    ['-accel', 'tcg', '-cpu', 'max', '-machine', 'pc,graphics=off', '-m', '256'],
+    ['-accel', 'tcg', '-cpu', 'max', '-machine', 'pc,graphics=off', '-m', String(memoryMib)],
     ['-display', 'none', '-nodefaults', '-no-user-config', '-no-shutdown', '-serial', `file:${log}`],
     ['-qmp', `unix:${join(directory, 'qmp.sock')},server=on,wait=off`],
     ['-device', 'virtio-serial-pci', '-chardev', `socket,id=ga,path=${join(directory, 'ga.sock')},server=on,wait=off`],
