@@ -38,13 +38,16 @@ export async function judge(world: World, { mayLeak = false, mayLeaveTags = fals
   const chain = (id: string | null): string[] => (id === null ? [] : [id, ...chain(layers.find((l) => l.id === id)?.parentId ?? null)])
 
   // Layers: settled states, each with a reason to be.
+  const tagged = (await read.diskSnapshots.list(ANY, { where: mine })).filter((part) => part.tag !== null)
   for (const layer of layers) {
     if (layer.state !== 'top' && layer.state !== 'sealed') wrong.push(`layer ${layer.id} is left ${layer.state}`)
     const children = layers.filter((l) => l.parentId === layer.id).length
     const pins = (await read.layers.pins(layer.id)).length
     if (layer.state === 'top' && disks.filter((d) => d.topLayerId === layer.id).length !== 1)
       wrong.push(`layer ${layer.id} is the top of no disk`)
-    if (layer.state === 'sealed' && layer.origin === 'disk' && pins === 0 && children < 2)
+    // Below a tag that is somebody's snapshot nothing may be merged: it waits for that one's deletion.
+    const waits = tagged.some((part) => layers.some((l) => l.id === part.layerId && l.parentId === layer.id))
+    if (layer.state === 'sealed' && layer.origin === 'disk' && pins === 0 && children < 2 && !waits)
       wrong.push(`layer ${layer.id} is kept by nothing`)
   }
   for (const disk of disks)
