@@ -37,7 +37,8 @@ describe('the same on MariaDB', () => {
     ...['revert-server', 'save-server', 'restore-server', 'pull-chain', 'commit-chain', 'copy-disk'],
   ]
   const chosen = operations.map((operation) => {
-    const its = SCENARIOS.filter((scenario) => scenario.operation === operation)
+    // One that is refused from the start has no step with an effect.
+    const its = SCENARIOS.filter((scenario) => scenario.operation === operation && scenario.ends !== 'failed')
     return { operation, scenario: its[Math.floor(next() * its.length)], pick: next() }
   })
   it.each(chosen)('$operation survives being killed after the effect of any step', { timeout: 120_000 }, async ({ scenario, pick }) => {
