@@ -1,8 +1,5 @@
 /** Operations that move a chain's data, and their inputs (see operations.ts). */
-import type { Descriptor, Lock } from './operation.js'
-
-const chain = (diskId: string): Lock => `chain:${diskId}`
-const layer = (layerId: string): Lock => `layer:${layerId}`
+import { chain, type Descriptor, layer } from './operation.js'
 
 /** What of a job's input may be changed while it runs. */
 export interface Limited {

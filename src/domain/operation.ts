@@ -9,6 +9,10 @@
  */
 export type Lock = `chain:${string}` | `power:${string}` | `layer:${string}` | `image:${string}`
 
+export const chain = (diskId: string): Lock => `chain:${diskId}`
+export const power = (serverId: string): Lock => `power:${serverId}`
+export const layer = (layerId: string): Lock => `layer:${layerId}`
+
 export interface Descriptor<I extends object> {
   readonly name: string
   readonly version: number

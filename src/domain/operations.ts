@@ -3,12 +3,9 @@
  * (laws 1 and 2): ids are chosen by the accepting service, names follow from ids.
  */
 import type { ExportFormat } from './image.js'
-import type { Descriptor, Lock } from './operation.js'
+import { chain, type Descriptor, type Lock, layer, power } from './operation.js'
 import type { Quiesce } from './snapshot.js'
 
-const chain = (diskId: string): Lock => `chain:${diskId}`
-const power = (serverId: string): Lock => `power:${serverId}`
-const layer = (layerId: string): Lock => `layer:${layerId}`
 const image = (imageId: string): Lock => `image:${imageId}`
 const powerOf = (serverId: string | null): Lock[] => (serverId === null ? [] : [power(serverId)])
 

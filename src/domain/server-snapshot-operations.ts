@@ -1,11 +1,7 @@
 /** Operations on server snapshots and their inputs (see operations.ts). */
-import type { Descriptor, Lock } from './operation.js'
+import { chain, type Descriptor, layer, power } from './operation.js'
 import type { CapturedPower, SnapshotKind } from './server-snapshot.js'
 import type { Quiesce } from './snapshot.js'
-
-const chain = (diskId: string): Lock => `chain:${diskId}`
-const power = (serverId: string): Lock => `power:${serverId}`
-const layer = (layerId: string): Lock => `layer:${layerId}`
 
 /** One disk that is captured. Its row in disk_snapshots exists already. */
 export interface CapturedDisk {

@@ -3,9 +3,7 @@ import { pauseServer, type ServerInput, unpauseServer } from '../domain/operatio
 import { pauseGuest } from '../steps/guest.js'
 import type { Operation } from '../steps/step.js'
 import type { Tools } from '../steps/tools.js'
-import { endServerJob, RUNNING } from './server-parts.js'
-
-const PAUSED = { vmState: 'paused', powerState: 3, taskState: null } as const
+import { endServerJob, PAUSED, RUNNING } from './server-parts.js'
 
 const pausing = (paused: boolean): Operation<ServerInput, Tools> => ({
   descriptor: paused ? pauseServer : unpauseServer,

@@ -9,9 +9,8 @@ import { bringBack, checkMemory, dropMemory, GO_ON, goOn } from '../steps/memory
 import type { Operation } from '../steps/step.js'
 import type { PivotBrick, Tools } from '../steps/tools.js'
 import { forgetMemory } from './memory-parts.js'
-import { endServerJob, faultOf, RUNNING, STOPPED } from './server-parts.js'
+import { endServerJob, faultOf, PAUSED, RUNNING, STOPPED } from './server-parts.js'
 
-const PAUSED = { vmState: 'paused', powerState: 3, taskState: null } as const
 const LOST = 'The hypervisor process of the server was lost at the moment it was to go on.'
 
 /**

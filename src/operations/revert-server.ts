@@ -17,10 +17,8 @@ import type { Journal, Operation } from '../steps/step.js'
 import type { ForwardBrick, Tools } from '../steps/tools.js'
 import { forgetPlanned } from './capture.js'
 import { retire, retireBelow } from './retire.js'
-import { endServerJob, faultOf, RUNNING, STOPPED } from './server-parts.js'
+import { endServerJob, faultOf, PAUSED, RUNNING, STOPPED } from './server-parts.js'
 import { tellEvent } from './tell.js'
-
-const PAUSED = { vmState: 'paused', powerState: 3, taskState: null } as const
 
 export const revertServerOperation: Operation<RevertServerInput, Tools> = {
   descriptor: revertServer,

@@ -5,6 +5,7 @@ import type { Journal } from '../steps/step.js'
 import { finishAction, tellEvent } from './tell.js'
 
 export const RUNNING = { vmState: 'active', powerState: 1, taskState: null } as const
+export const PAUSED = { vmState: 'paused', powerState: 3, taskState: null } as const
 export const STOPPED = { vmState: 'stopped', powerState: 4, taskState: null } as const
 
 export const faultOf = (journal: Journal, message: string): Fault => ({ code: 500, message, createdAt: journal.now })
